@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * endpoint.h - one record per endpoint's life.
+ *
+ *   CLOSE -> SYN_SENT    born as a client, in its owner's context
+ *   LISTEN -> SYN_RECV   born as a server, in a softirq: owner unknown
+ *   CLOSE -> LISTEN      kept as a listener
+ *   any other state      its time is noted
+ *   -> CLOSE             the record leaves and the entry goes
+ *
+ * tcp_set_state alone does not see the first steps of servers and listeners
+ * (inet_csk_clone_lock and inet_csk_listen_start store the state themselves),
+ * the tracepoint inet_sock_set_state does.
+ */
+#ifndef BRINK_ENDPOINT_H
+#define BRINK_ENDPOINT_H
+
+#include "emit.h"
+#include "filter.h"
+#include "read.h"
+
+static __always_inline struct endpoint *endpoint_of(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&endpoints, &key);
+}
+
+static __always_inline void forget(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&endpoints, &key);
+}
+
+static __always_inline void track(struct sock *sk, struct endpoint *e)
+{
+	__u64 key = (__u64)sk;
+
+	if (bpf_map_update_elem(&endpoints, &key, e, BPF_ANY))
+		add_one(&counts, COUNT_UNTRACKED);
+}
+
+static __always_inline void own(struct endpoint *e)
+{
+	read_owner(&e->owner);
+	if (in_wanted_cgroup())
+		e->flags |= ENDPOINT_IN_CGROUP;
+}
+
+static __always_inline int stage_of(int state)
+{
+	switch (state) {
+	case TCP_SYN_SENT:    return STAGE_SYN_SENT;
+	case TCP_SYN_RECV:    return STAGE_SYN_RECV;
+	case TCP_ESTABLISHED: return STAGE_ESTABLISHED;
+	case TCP_FIN_WAIT1:   return STAGE_FIN_WAIT1;
+	case TCP_FIN_WAIT2:   return STAGE_FIN_WAIT2;
+	case TCP_CLOSE_WAIT:  return STAGE_CLOSE_WAIT;
+	case TCP_LAST_ACK:    return STAGE_LAST_ACK;
+	case TCP_CLOSING:     return STAGE_CLOSING;
+	}
+	return -1;
+}
+
+/* The destination is in the socket before SYN_SENT is; the local port comes
+ * after it (tcp_v4_connect), so it is read again at ESTABLISHED. */
+static __always_inline void born_client(struct sock *sk)
+{
+	struct endpoint e = {.role = ROLE_CLIENT};
+
+	e.netns = netns_of(sk);
+	if (!netns_wanted(e.netns) || !is_tcp(sk))
+		return;
+	own(&e);
+	if (!owner_wanted(&e.owner, e.flags))
+		return;
+	e.at[STAGE_SYN_SENT] = bpf_ktime_get_boot_ns();
+	read_tuple(sk, &e.tuple);
+	track(sk, &e);
+}
+
+static __always_inline void born_server(struct sock *sk)
+{
+	struct endpoint e = {.role = ROLE_SERVER};
+
+	e.netns = netns_of(sk);
+	if (!netns_wanted(e.netns) || !is_tcp(sk))
+		return;
+	e.at[STAGE_SYN_RECV] = bpf_ktime_get_boot_ns();
+	track(sk, &e);
+}
+
+static __always_inline void born_listener(struct sock *sk)
+{
+	struct endpoint e = {.role = ROLE_LISTENER};
+
+	e.netns = netns_of(sk);
+	if (!netns_wanted(e.netns) || !is_tcp(sk))
+		return;
+	own(&e);
+	read_tuple(sk, &e.tuple);
+	track(sk, &e);
+}
+
+/* At ESTABLISHED each end has sent one sequence number, its SYN's, and had it
+ * acknowledged: snd_una - 1 and rcv_nxt - 1 are the two initial ones. */
+static __always_inline void established(struct sock *sk, struct endpoint *e)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+
+	read_tuple(sk, &e->tuple);
+	e->isn_local = BPF_CORE_READ(tp, snd_una) - 1;
+	e->isn_peer = BPF_CORE_READ(tp, rcv_nxt) - 1;
+}
+
+static __always_inline void reached(struct sock *sk, int state)
+{
+	struct endpoint *e = endpoint_of(sk);
+	int stage = stage_of(state);
+
+	if (!e || stage < 0)
+		return;
+	e->at[stage & 7] = bpf_ktime_get_boot_ns();
+	if (state == TCP_ESTABLISHED)
+		established(sk, e);
+}
+
+static __always_inline bool endpoint_wanted(struct endpoint *e)
+{
+	return owner_wanted(&e->owner, e->flags) && tuple_wanted(&e->tuple);
+}
+
+static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
+				       __u32 last_state, __u32 error)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct endpoint_ended *r;
+
+	if (!endpoint_wanted(e))
+		return;
+	r = reserve(sizeof(*r), EVENT_ENDPOINT_ENDED, hook);
+	if (!r)
+		return;
+	__builtin_memcpy(&r->endpoint, e, sizeof(*e));
+	r->ended = bpf_ktime_get_boot_ns();
+	r->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	r->bytes_received = BPF_CORE_READ(tp, bytes_received);
+	r->bytes_acked = BPF_CORE_READ(tp, bytes_acked);
+	r->retransmits = BPF_CORE_READ(tp, total_retrans);
+	r->error = error;
+	r->last_state = last_state;
+	r->pad = 0;
+	submit(r);
+}
+
+/*
+ * Which timewait socket, if any, takes over when the last state is left for
+ * CLOSE. Where inet_twsk_alloc is hooked it has said so already. Else: the
+ * peer's FIN sets SOCK_DONE (tcp_fin), so with it a TIME_WAIT begins; without
+ * it an orphan in FIN_WAIT2 lives on as a timewait socket of that kind.
+ * An error means a reset, and nothing lives on.
+ */
+static __always_inline __u8 time_wait_flags(struct sock *sk, int old_state)
+{
+	unsigned long flags;
+
+	if (time_wait_results || (old_state != TCP_FIN_WAIT2 && old_state != TCP_CLOSING))
+		return 0;
+	if (BPF_CORE_READ(sk, sk_err))
+		return 0;
+	flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
+	if (flags & SOCK_DONE)
+		return ENDPOINT_TIME_WAIT;
+	if (old_state == TCP_FIN_WAIT2 && flags & SOCK_DEAD)
+		return ENDPOINT_TIME_WAIT_FIN_WAIT2;
+	return 0;
+}
+
+/* An end without a birth: the socket is older than brink, or the map was full
+ * when it was born. User space may know it from sock_diag, by its cookie. */
+static __always_inline void ended_unknown(struct sock *sk, int old_state, __u32 error)
+{
+	struct endpoint e = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL};
+
+	e.netns = netns_of(sk);
+	if (old_state == TCP_SYN_SENT || filter_pid || filter_by_cgroup ||
+	    !netns_wanted(e.netns) || !is_tcp(sk))
+		return;
+	read_tuple(sk, &e.tuple);
+	e.flags |= time_wait_flags(sk, old_state);
+	send_ended(sk, &e, HOOK_STATE, old_state, error);
+}
+
+/*
+ * connect() that fails at once leaves SYN_SENT without an error on the socket;
+ * the errno is the call's result, which the hook of its return will bring. A
+ * socket shut down in SYN_SENT was closed by its own program.
+ */
+static __always_inline bool awaits_result(struct sock *sk, struct endpoint *e, __u32 error)
+{
+	if (error)
+		return false;
+	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK) {
+		e->flags |= ENDPOINT_ABANDONED;
+		return false;
+	}
+	if (!connect_results)
+		return false;
+	e->flags |= ENDPOINT_AWAITS_RESULT;
+	return true;
+}
+
+static __always_inline void remember_told(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	__u8 yes = 1;
+
+	if (connect_results_by_syscall)
+		bpf_map_update_elem(&told, &key, &yes, BPF_ANY);
+}
+
+/* True once per telling. */
+static __always_inline bool was_told(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return connect_results_by_syscall && !bpf_map_delete_elem(&told, &key);
+}
+
+/* close() of a socket that is no connection, never was or no longer. */
+static __always_inline void closed(struct sock *sk)
+{
+	struct endpoint *e = endpoint_of(sk);
+
+	was_told(sk);
+	if (!e)
+		return;
+	if (e->flags & ENDPOINT_AWAITS_RESULT)
+		add_one(&counts, COUNT_MISSED);
+	forget(sk);
+}
+
+static __always_inline void ended(struct sock *sk, int old_state)
+{
+	struct endpoint *e = endpoint_of(sk);
+	__u32 error = BPF_CORE_READ(sk, sk_err);
+
+	if (!e) {
+		ended_unknown(sk, old_state, error);
+		return;
+	}
+	if (old_state == TCP_SYN_SENT) {
+		read_tuple(sk, &e->tuple);
+		if (awaits_result(sk, e, error))
+			return;
+		remember_told(sk);
+	}
+	if (old_state == TCP_SYN_RECV)
+		read_tuple(sk, &e->tuple);
+	e->flags |= time_wait_flags(sk, old_state);
+	send_ended(sk, e, HOOK_STATE, old_state, error);
+	forget(sk);
+}
+
+static __always_inline void stream_state(struct sock *sk, int old_state, int new_state)
+{
+	struct endpoint *e = endpoint_of(sk);
+	struct state_changed *r;
+
+	if (!e || !endpoint_wanted(e))
+		return;
+	r = reserve(sizeof(*r), EVENT_STATE_CHANGED, HOOK_STATE);
+	if (!r)
+		return;
+	__builtin_memset(&r->tuple, 0, sizeof(r->tuple));
+	read_tuple(sk, &r->tuple);
+	r->owner = e->owner;
+	r->at = bpf_ktime_get_boot_ns();
+	r->socket = (__u64)sk;
+	r->netns = e->netns;
+	r->old_state = old_state;
+	r->new_state = new_state;
+	r->role = e->role;
+	submit(r);
+}
+
+/* inet_csk_clone_lock: the child is in SYN_RECV before anything else sees it. */
+static __always_inline int child_born(struct sock *child)
+{
+	if (child)
+		born_server(child);
+	return 0;
+}
+
+/* inet_csk_listen_start: 0 is success. */
+static __always_inline int listening(struct sock *sk, int result)
+{
+	if (!result)
+		born_listener(sk);
+	return 0;
+}
+
+static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
+{
+	if (stream_states && new_state == TCP_CLOSE)
+		stream_state(sk, old_state, new_state); /* while the entry is there */
+	if (new_state == TCP_CLOSE && (old_state == TCP_CLOSE || old_state == TCP_LISTEN))
+		closed(sk);
+	else if (new_state == TCP_CLOSE)
+		ended(sk, old_state);
+	else if (new_state == TCP_SYN_SENT)
+		born_client(sk);
+	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
+		born_server(sk);
+	else if (new_state == TCP_LISTEN)
+		born_listener(sk);
+	else
+		reached(sk, new_state);
+	if (stream_states && new_state != TCP_CLOSE)
+		stream_state(sk, old_state, new_state);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * kprobe.h - the second rung: kprobe and kretprobe, for kernels without
+ * trampolines. A kretprobe sees the result alone, so its kprobe leaves the
+ * arguments in the map `calls`.
+ */
+#ifndef BRINK_KPROBE_H
+#define BRINK_KPROBE_H
+
+#include "emit.h"
+
+static __always_inline struct call this_call(__u64 hook)
+{
+	return (struct call){.task = bpf_get_current_pid_tgid(), .hook = hook};
+}
+
+static __always_inline int enter(__u64 hook, const void *first, const void *second, __u64 third)
+{
+	struct entered e = {.first = (__u64)first, .second = (__u64)second, .third = third};
+	struct call key = this_call(hook);
+
+	bpf_map_update_elem(&calls, &key, &e, BPF_ANY);
+	return 0;
+}
+
+/* The arguments of the call that returns now; false if they were not seen. */
+static __always_inline bool leave(__u64 hook, struct entered *e)
+{
+	struct call key = this_call(hook);
+	struct entered *seen = bpf_map_lookup_elem(&calls, &key);
+
+	if (!seen) {
+		add_one(&counts, COUNT_MISSED);
+		return false;
+	}
+	*e = *seen;
+	bpf_map_delete_elem(&calls, &key);
+	return true;
+}
+
+/* Functions that nest inside one another on one task need keys of their own. */
+enum {
+	CALL_CONNECT4 = 1,
+	CALL_CONNECT6,
+	CALL_PORT_CHOICE,
+	CALL_LISTEN,
+	CALL_BIND,
+	CALL_CHILD4,
+	CALL_CHILD6,
+	CALL_TIME_WAIT_ALLOC,
+	CALL_TIME_WAIT_UNIQUE,
+};
+
+SEC("kprobe/tcp_set_state")
+int BPF_KPROBE(kprobe_tcp_set_state, struct sock *sk, int state)
+{
+	return state_changes(sk, BPF_CORE_READ(sk, __sk_common.skc_state), state);
+}
+
+SEC("kretprobe/inet_csk_clone_lock")
+int BPF_KRETPROBE(kretprobe_inet_csk_clone_lock, struct sock *child)
+{
+	return child_born(child);
+}
+
+SEC("kprobe/inet_csk_listen_start")
+int BPF_KPROBE(kprobe_inet_csk_listen_start, struct sock *sk)
+{
+	return enter(CALL_LISTEN, sk, NULL, 0);
+}
+
+SEC("kretprobe/inet_csk_listen_start")
+int BPF_KRETPROBE(kretprobe_inet_csk_listen_start, long result)
+{
+	struct entered e;
+
+	return leave(CALL_LISTEN, &e) ? listening((struct sock *)e.first, result) : 0;
+}
+
+SEC("kprobe/tcp_v4_connect")
+int BPF_KPROBE(kprobe_tcp_v4_connect, struct sock *sk, void *address)
+{
+	return enter(CALL_CONNECT4, sk, address, 0);
+}
+
+SEC("kretprobe/tcp_v4_connect")
+int BPF_KRETPROBE(kretprobe_tcp_v4_connect, int result)
+{
+	struct entered e;
+
+	if (!leave(CALL_CONNECT4, &e))
+		return 0;
+	return connect4_returned((struct sock *)e.first, (void *)e.second, result);
+}
+
+SEC("kprobe/tcp_v6_connect")
+int BPF_KPROBE(kprobe_tcp_v6_connect, struct sock *sk, void *address)
+{
+	return enter(CALL_CONNECT6, sk, address, 0);
+}
+
+SEC("kretprobe/tcp_v6_connect")
+int BPF_KRETPROBE(kretprobe_tcp_v6_connect, int result)
+{
+	struct entered e;
+
+	if (!leave(CALL_CONNECT6, &e))
+		return 0;
+	return connect_returned((struct sock *)e.first, (void *)e.second, false, result);
+}
+
+SEC("kprobe/__inet_hash_connect")
+int BPF_KPROBE(kprobe_inet_hash_connect, void *death_row, struct sock *sk)
+{
+	return enter(CALL_PORT_CHOICE, sk, NULL, 0);
+}
+
+SEC("kretprobe/__inet_hash_connect")
+int BPF_KRETPROBE(kretprobe_inet_hash_connect, int result)
+{
+	struct entered e;
+
+	return leave(CALL_PORT_CHOICE, &e) ? port_chosen((struct sock *)e.first, result) : 0;
+}
+
+SEC("kretprobe/inet_csk_accept")
+int BPF_KRETPROBE(kretprobe_inet_csk_accept, struct sock *child)
+{
+	return accepted(child);
+}
+
+SEC("kprobe/inet_csk_get_port")
+int BPF_KPROBE(kprobe_inet_csk_get_port, struct sock *sk, unsigned short wanted)
+{
+	return enter(CALL_BIND, sk, NULL, wanted);
+}
+
+SEC("kretprobe/inet_csk_get_port")
+int BPF_KRETPROBE(kretprobe_inet_csk_get_port, int result)
+{
+	struct entered e;
+
+	return leave(CALL_BIND, &e) ? port_taken((struct sock *)e.first, e.third, result) : 0;
+}
+
+SEC("kretprobe/alloc_fd")
+int BPF_KRETPROBE(kretprobe_alloc_fd, int result)
+{
+	return descriptor_taken(result);
+}
+
+/* its name before 5.11 */
+SEC("kretprobe/__alloc_fd")
+int BPF_KRETPROBE(kretprobe_alloc_fd_before_5_11, int result)
+{
+	return descriptor_taken(result);
+}
+
+SEC("kprobe/tcp_conn_request")
+int BPF_KPROBE(kprobe_tcp_conn_request, void *ops, void *af_ops, struct sock *sk,
+	       struct sk_buff *skb)
+{
+	return connection_requested(sk, skb);
+}
+
+SEC("kprobe/tcp_v4_syn_recv_sock")
+int BPF_KPROBE(kprobe_tcp_v4_syn_recv_sock, struct sock *sk, struct sk_buff *skb)
+{
+	return enter(CALL_CHILD4, sk, skb, 0);
+}
+
+SEC("kretprobe/tcp_v4_syn_recv_sock")
+int BPF_KRETPROBE(kretprobe_tcp_v4_syn_recv_sock, struct sock *child)
+{
+	struct entered e;
+
+	if (!leave(CALL_CHILD4, &e))
+		return 0;
+	return child4_created((struct sock *)e.first, (struct sk_buff *)e.second, child);
+}
+
+SEC("kprobe/tcp_v6_syn_recv_sock")
+int BPF_KPROBE(kprobe_tcp_v6_syn_recv_sock, struct sock *sk, struct sk_buff *skb)
+{
+	return enter(CALL_CHILD6, sk, skb, 0);
+}
+
+SEC("kretprobe/tcp_v6_syn_recv_sock")
+int BPF_KRETPROBE(kretprobe_tcp_v6_syn_recv_sock, struct sock *child)
+{
+	struct entered e;
+
+	if (!leave(CALL_CHILD6, &e))
+		return 0;
+	return child_created((struct sock *)e.first, (struct sk_buff *)e.second, child);
+}
+
+SEC("kprobe/inet_twsk_alloc")
+int BPF_KPROBE(kprobe_inet_twsk_alloc, struct sock *sk, void *dr, int state)
+{
+	return enter(CALL_TIME_WAIT_ALLOC, sk, dr, state);
+}
+
+SEC("kretprobe/inet_twsk_alloc")
+int BPF_KRETPROBE(kretprobe_inet_twsk_alloc, struct inet_timewait_sock *tw)
+{
+	struct entered e;
+
+	if (!leave(CALL_TIME_WAIT_ALLOC, &e))
+		return 0;
+	return timewait_allocated((struct sock *)e.first,
+				  (struct inet_timewait_death_row *)e.second, e.third, tw);
+}
+
+SEC("kprobe/inet_twsk_kill")
+int BPF_KPROBE(kprobe_inet_twsk_kill, struct inet_timewait_sock *tw)
+{
+	return timewait_killed(tw);
+}
+
+SEC("kprobe/tcp_twsk_unique")
+int BPF_KPROBE(kprobe_tcp_twsk_unique, struct sock *sk, struct inet_timewait_sock *tw)
+{
+	return enter(CALL_TIME_WAIT_UNIQUE, tw, NULL, 0);
+}
+
+SEC("kretprobe/tcp_twsk_unique")
+int BPF_KRETPROBE(kretprobe_tcp_twsk_unique, int result)
+{
+	struct entered e;
+
+	if (!leave(CALL_TIME_WAIT_UNIQUE, &e))
+		return 0;
+	return timewait_unique((struct inet_timewait_sock *)e.first, result);
+}
+
+/* always in a softirq: its own per-CPU slot carries the argument */
+SEC("kprobe/tcp_timewait_state_process")
+int BPF_KPROBE(kprobe_tcp_timewait_state_process, struct inet_timewait_sock *tw)
+{
+	return segment_entered(tw);
+}
+
+SEC("kretprobe/tcp_timewait_state_process")
+int BPF_KRETPROBE(kretprobe_tcp_timewait_state_process, int result)
+{
+	return segment_left(result);
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * maps.h - everything the programs share: the ring, the endpoints being
+ * tracked, the counters, the filters. Each map is bounded; what does not fit
+ * is counted in `counts`.
+ */
+#ifndef BRINK_MAPS_H
+#define BRINK_MAPS_H
+
+#include "event.h"
+
+/* user space sizes the ring and the endpoints before it loads them */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 * 1024 * 1024);
+} events SEC(".maps");
+
+/*
+ * Keyed by the address of the struct sock, from birth to TCP_CLOSE. The slab
+ * reuses addresses, but never before the CLOSE that deletes the entry.
+ * Not preallocated: an idle host pays for the sockets that it has.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024 * 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct endpoint);
+} endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNT_COUNT);
+	__type(key, enum count);
+	__type(value, __u64);
+} counts SEC(".maps");
+
+/* Refusals per limit: exact, also when their records are lost. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LIMIT_COUNT);
+	__type(key, enum limit);
+	__type(value, __u64);
+} hits SEC(".maps");
+
+/*
+ * What a kprobe saw on entry, for the kretprobe that sees only the result.
+ * The function is part of the key because calls nest (tcp_v6_connect calls
+ * __inet_hash_connect). A softirq that interrupts a task inside the same
+ * function takes its entry away: that return then counts as missed.
+ */
+struct call {
+	__u64 task; /* bpf_get_current_pid_tgid */
+	__u64 hook;
+};
+
+struct entered {
+	__u64 first;
+	__u64 second;
+	__u64 third;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16 * 1024);
+	__type(key, struct call);
+	__type(value, struct entered);
+} calls SEC(".maps");
+
+/*
+ * Sockets whose connect failed by an answer from the network (a reset, an ICMP
+ * error, silence) and which has been told. The next return of connect() on that
+ * socket brings the same error to the program and is no second failure. Needed
+ * on the tracepoint rung alone, which sees the system call's return.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16 * 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} told SEC(".maps");
+
+/* Timewait sockets on their way out because somebody takes their tuple over. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4 * 1024);
+	__type(key, __u64);
+	__type(value, __u32); /* enum time_wait_event */
+} reused SEC(".maps");
+
+/* The timewait socket that this CPU's softirq is feeding a segment to. */
+struct timewait_segment {
+	__u64 tw;
+	__u32 substate;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct timewait_segment);
+} timewait_segments SEC(".maps");
+
+/* Filters. The constants are frozen before loading, so an unused filter costs
+ * nothing: the verifier removes its branch. */
+const volatile __u32 filter_pid = 0;
+const volatile __u16 filter_port = 0;
+const volatile bool filter_by_netns = false;
+const volatile bool filter_by_cgroup = false;
+const volatile bool filter_by_cidr = false;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32); /* inode number of the namespace */
+	__type(value, __u8);
+} filter_netns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} filter_cgroup SEC(".maps");
+
+struct cidr {
+	__u32 prefix_length; /* IPv4 as ::ffff:a.b.c.d, so 96 longer */
+	__u8  address[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 64);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cidr);
+	__type(value, __u8);
+} filter_cidr SEC(".maps");
+
+/* Stream every single state change as well (trace --states). */
+const volatile bool stream_states = false;
+
+/* The loader's word on which results will come from a hook of their own. */
+const volatile bool connect_results = false;
+const volatile bool connect_results_by_syscall = false;
+const volatile bool port_choices = false;
+const volatile bool time_wait_results = false;
+
+#endif

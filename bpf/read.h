@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * read.h - from kernel objects to the structs of event.h.
+ */
+#ifndef BRINK_READ_H
+#define BRINK_READ_H
+
+#include "kernel.h"
+#include "event.h"
+
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+static __always_inline __u32 netns_of(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline void read_addresses(struct sock_common *skc, struct tuple *t)
+{
+	t->family = BPF_CORE_READ(skc, skc_family);
+	if (t->family == AF_INET6) {
+		bpf_core_read(t->local, 16, &skc->skc_v6_rcv_saddr);
+		bpf_core_read(t->peer, 16, &skc->skc_v6_daddr);
+	} else {
+		bpf_core_read(t->local, 4, &skc->skc_rcv_saddr);
+		bpf_core_read(t->peer, 4, &skc->skc_daddr);
+	}
+	t->peer_port = bpf_ntohs(BPF_CORE_READ(skc, skc_dport));
+}
+
+/*
+ * The local port is inet_sport, not skc_num: at CLOSE the latter is 0 already
+ * where the kernel chose the port (inet_put_port, seen on 6.18).
+ */
+static __always_inline void read_tuple(struct sock *sk, struct tuple *t)
+{
+	read_addresses(&sk->__sk_common, t);
+	t->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
+static __always_inline void read_timewait_tuple(struct inet_timewait_sock *tw, struct tuple *t)
+{
+	read_addresses(&tw->__tw_common, t);
+	t->local_port = BPF_CORE_READ(tw, __tw_common.skc_num);
+}
+
+/* Only in the context of a task that acts for itself: connect, accept, bind,
+ * listen, socket. In a softirq the current task is a bystander. */
+static __always_inline void read_owner(struct owner *o)
+{
+	o->pid = bpf_get_current_pid_tgid() >> 32;
+	o->uid = bpf_get_current_uid_gid();
+	o->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(o->comm, sizeof(o->comm));
+}
+
+#endif

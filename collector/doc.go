@@ -1,0 +1,17 @@
+// Package collector turns the kernel's records into facts.
+//
+//	ring buffer ─→ Run ─→ decode ─→ Table.Apply (pure) ─→ Fact ─→ sinks
+//	sock_diag ───────────────────────────┘ (sockets older than brink)
+//
+// One goroutine, Run's, owns the table and calls the sinks; facts are lent to
+// them and reused. Nothing here loads or attaches a program: a Source is given.
+package collector
+
+func cString(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

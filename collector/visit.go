@@ -1,0 +1,216 @@
+package collector
+
+import (
+	"iter"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// The vocabulary: OpenTelemetry's semantic conventions where they have a word,
+// brink.* where they do not. Every sink speaks it through Visit.
+const (
+	KeyTransport     = "network.transport"
+	KeyType          = "network.type"
+	KeyLocalAddress  = "network.local.address"
+	KeyLocalPort     = "network.local.port"
+	KeyPeerAddress   = "network.peer.address"
+	KeyPeerPort      = "network.peer.port"
+	KeyState         = "network.connection.state"
+	KeyPID           = "process.pid"
+	KeyProcess       = "process.executable.name"
+	KeyUID           = "process.user.id"
+	KeyCgroup        = "process.linux.cgroup"
+	KeyErrorType     = "error.type"
+	KeyErrno         = "brink.errno"
+	KeyRole          = "brink.role"
+	KeyNetns         = "brink.netns"
+	KeyStates        = "brink.states"
+	KeyLimit         = "brink.limit"
+	KeyLimitMax      = "brink.limit.max"
+	KeyLimitUsed     = "brink.limit.used"
+	KeyCount         = "brink.count"
+	KeyHolders       = "brink.holders"
+	KeyTimeWaitKind  = "brink.time_wait.kind"
+	KeyReusedBy      = "brink.time_wait.reused_by"
+	KeyPreexisting   = "brink.preexisting"
+	KeyAbandoned     = "brink.abandoned"
+	KeyRetransmits   = "brink.retransmits"
+	KeyBytesSent     = "brink.bytes_sent"
+	KeyBytesReceived = "brink.bytes_received"
+)
+
+// Visit implements Fact.
+func (c *Connection) Visit(v Visitor) {
+	v.Time("start_time", c.Start)
+	v.Time("end_time", c.End)
+	v.Int("duration_ns", int64(c.Duration))
+	visitString(v, KeyRole, c.Role.String())
+	visitTuple(v, c.Local, c.Peer)
+	c.Owner.visit(v)
+	visitNetns(v, c.Netns)
+	v.List(KeyStates, c.visitStates())
+	visitErrno(v, c.Errno)
+	if c.Established() {
+		v.Uint(KeyBytesSent, c.BytesSent)
+		v.Uint(KeyBytesReceived, c.BytesReceived)
+	}
+	if c.Retransmits > 0 {
+		v.Uint(KeyRetransmits, uint64(c.Retransmits))
+	}
+	visitTrue(v, KeyPreexisting, c.Preexisting)
+	visitTrue(v, KeyAbandoned, c.Abandoned)
+}
+
+func (c *Connection) visitStates() iter.Seq[func(Visitor)] {
+	return func(yield func(func(Visitor)) bool) {
+		for i := range c.States() {
+			if !yield(c.states[i].visit) {
+				return
+			}
+		}
+	}
+}
+
+func (s *StateAt) visit(v Visitor) {
+	v.String(KeyState, s.State.String())
+	v.Int("at_ns", int64(s.At))
+}
+
+// Visit implements Fact.
+func (h *LimitHit) Visit(v Visitor) {
+	v.Time("time", h.Time)
+	v.String(KeyLimit, h.Limit.String())
+	visitErrno(v, h.Errno)
+	if h.Max > 0 {
+		v.Uint(KeyLimitMax, h.Max)
+	}
+	if h.Used > 0 {
+		v.Uint(KeyLimitUsed, h.Used)
+	}
+	if h.Count > 1 {
+		v.Uint(KeyCount, h.Count)
+	}
+	visitString(v, KeyRole, h.Role.String())
+	visitTuple(v, h.Local, h.Peer)
+	h.Owner.visit(v)
+	visitNetns(v, h.Netns)
+}
+
+// Visit implements Fact.
+func (b *BindConflict) Visit(v Visitor) {
+	v.Time("time", b.Time)
+	visitErrno(v, b.Errno)
+	visitTuple(v, b.Local, netip.AddrPort{})
+	b.Owner.visit(v)
+	visitNetns(v, b.Netns)
+	v.List(KeyHolders, func(yield func(func(Visitor)) bool) {
+		for i := range b.Holders {
+			if !yield(b.Holders[i].visit) {
+				return
+			}
+		}
+	})
+}
+
+func (h *Holder) visit(v Visitor) {
+	if h.PID != 0 {
+		v.Uint(KeyPID, uint64(h.PID))
+		visitString(v, KeyProcess, h.Name)
+	}
+	v.String(KeyState, h.State.String())
+	visitAddress(v, KeyLocalAddress, KeyLocalPort, h.Local)
+	visitAddress(v, KeyPeerAddress, KeyPeerPort, h.Peer)
+}
+
+// Visit implements Fact.
+func (t *TimeWait) Visit(v Visitor) {
+	v.Time("time", t.Time)
+	v.String("event", t.Event.String())
+	v.String(KeyTimeWaitKind, t.State.String())
+	switch t.Event {
+	case TimeWaitReuseConnect:
+		v.String(KeyReusedBy, "connect")
+	case TimeWaitReuseSYN:
+		v.String(KeyReusedBy, "syn")
+	}
+	visitTuple(v, t.Local, t.Peer)
+	t.Owner.visit(v)
+	visitNetns(v, t.Netns)
+}
+
+// Visit implements Fact.
+func (s *StateChange) Visit(v Visitor) {
+	v.Time("time", s.Time)
+	v.String("brink.state.old", s.Old.String())
+	v.String(KeyState, s.New.String())
+	visitString(v, KeyRole, s.Role.String())
+	visitTuple(v, s.Local, s.Peer)
+	s.Owner.visit(v)
+	visitNetns(v, s.Netns)
+}
+
+func (o *Owner) visit(v Visitor) {
+	if !o.Known() {
+		return
+	}
+	v.Uint(KeyPID, uint64(o.PID))
+	v.String(KeyProcess, o.Name())
+	v.Uint(KeyUID, uint64(o.UID))
+	if path := CgroupPath(o.Cgroup); path != "" {
+		v.String(KeyCgroup, path)
+	}
+}
+
+func visitTuple(v Visitor, local, peer netip.AddrPort) {
+	if !local.IsValid() && !peer.IsValid() {
+		return
+	}
+	v.String(KeyTransport, "tcp")
+	v.String(KeyType, networkType(local, peer))
+	visitAddress(v, KeyLocalAddress, KeyLocalPort, local)
+	visitAddress(v, KeyPeerAddress, KeyPeerPort, peer)
+}
+
+func networkType(local, peer netip.AddrPort) string {
+	if local.Addr().Is4() || peer.Addr().Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+func visitAddress(v Visitor, address, port string, a netip.AddrPort) {
+	if !a.IsValid() {
+		return
+	}
+	v.String(address, a.Addr().String())
+	if a.Port() != 0 {
+		v.Uint(port, uint64(a.Port()))
+	}
+}
+
+func visitErrno(v Visitor, errno unix.Errno) {
+	if errno == 0 {
+		return
+	}
+	v.String(KeyErrorType, ErrorType(errno))
+	v.String(KeyErrno, unix.ErrnoName(errno))
+}
+
+func visitNetns(v Visitor, netns uint32) {
+	if netns != 0 {
+		v.Uint(KeyNetns, uint64(netns))
+	}
+}
+
+func visitString(v Visitor, key, value string) {
+	if value != "" {
+		v.String(key, value)
+	}
+}
+
+func visitTrue(v Visitor, key string, value bool) {
+	if value {
+		v.Bool(key, true)
+	}
+}
