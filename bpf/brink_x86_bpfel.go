@@ -294,8 +294,11 @@ const (
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
 	BrinkProgRawTpSysExit                     = "raw_tp_sys_exit"
+	BrinkVarAcceptBySyscall                   = "accept_by_syscall"
+	BrinkVarBindBySyscall                     = "bind_by_syscall"
+	BrinkVarConnectBySyscall                  = "connect_by_syscall"
 	BrinkVarConnectResults                    = "connect_results"
-	BrinkVarConnectResultsBySyscall           = "connect_results_by_syscall"
+	BrinkVarDescriptorsBySyscall              = "descriptors_by_syscall"
 	BrinkVarFilterByCgroup                    = "filter_by_cgroup"
 	BrinkVarFilterByCidr                      = "filter_by_cidr"
 	BrinkVarFilterByNetns                     = "filter_by_netns"
@@ -419,17 +422,20 @@ type BrinkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BrinkVariableSpecs struct {
-	ConnectResults          *ebpf.VariableSpec `ebpf:"connect_results"`
-	ConnectResultsBySyscall *ebpf.VariableSpec `ebpf:"connect_results_by_syscall"`
-	FilterByCgroup          *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
-	FilterByCidr            *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
-	FilterByNetns           *ebpf.VariableSpec `ebpf:"filter_by_netns"`
-	FilterPid               *ebpf.VariableSpec `ebpf:"filter_pid"`
-	FilterPort              *ebpf.VariableSpec `ebpf:"filter_port"`
-	Mirrored                *ebpf.VariableSpec `ebpf:"mirrored"`
-	PortChoices             *ebpf.VariableSpec `ebpf:"port_choices"`
-	StreamStates            *ebpf.VariableSpec `ebpf:"stream_states"`
-	TimeWaitResults         *ebpf.VariableSpec `ebpf:"time_wait_results"`
+	AcceptBySyscall      *ebpf.VariableSpec `ebpf:"accept_by_syscall"`
+	BindBySyscall        *ebpf.VariableSpec `ebpf:"bind_by_syscall"`
+	ConnectBySyscall     *ebpf.VariableSpec `ebpf:"connect_by_syscall"`
+	ConnectResults       *ebpf.VariableSpec `ebpf:"connect_results"`
+	DescriptorsBySyscall *ebpf.VariableSpec `ebpf:"descriptors_by_syscall"`
+	FilterByCgroup       *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
+	FilterByCidr         *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
+	FilterByNetns        *ebpf.VariableSpec `ebpf:"filter_by_netns"`
+	FilterPid            *ebpf.VariableSpec `ebpf:"filter_pid"`
+	FilterPort           *ebpf.VariableSpec `ebpf:"filter_port"`
+	Mirrored             *ebpf.VariableSpec `ebpf:"mirrored"`
+	PortChoices          *ebpf.VariableSpec `ebpf:"port_choices"`
+	StreamStates         *ebpf.VariableSpec `ebpf:"stream_states"`
+	TimeWaitResults      *ebpf.VariableSpec `ebpf:"time_wait_results"`
 }
 
 // BrinkObjects contains all objects after they have been loaded into the kernel.
@@ -485,17 +491,20 @@ func (m *BrinkMaps) Close() error {
 //
 // It can be passed to LoadBrinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BrinkVariables struct {
-	ConnectResults          *ebpf.Variable `ebpf:"connect_results"`
-	ConnectResultsBySyscall *ebpf.Variable `ebpf:"connect_results_by_syscall"`
-	FilterByCgroup          *ebpf.Variable `ebpf:"filter_by_cgroup"`
-	FilterByCidr            *ebpf.Variable `ebpf:"filter_by_cidr"`
-	FilterByNetns           *ebpf.Variable `ebpf:"filter_by_netns"`
-	FilterPid               *ebpf.Variable `ebpf:"filter_pid"`
-	FilterPort              *ebpf.Variable `ebpf:"filter_port"`
-	Mirrored                *ebpf.Variable `ebpf:"mirrored"`
-	PortChoices             *ebpf.Variable `ebpf:"port_choices"`
-	StreamStates            *ebpf.Variable `ebpf:"stream_states"`
-	TimeWaitResults         *ebpf.Variable `ebpf:"time_wait_results"`
+	AcceptBySyscall      *ebpf.Variable `ebpf:"accept_by_syscall"`
+	BindBySyscall        *ebpf.Variable `ebpf:"bind_by_syscall"`
+	ConnectBySyscall     *ebpf.Variable `ebpf:"connect_by_syscall"`
+	ConnectResults       *ebpf.Variable `ebpf:"connect_results"`
+	DescriptorsBySyscall *ebpf.Variable `ebpf:"descriptors_by_syscall"`
+	FilterByCgroup       *ebpf.Variable `ebpf:"filter_by_cgroup"`
+	FilterByCidr         *ebpf.Variable `ebpf:"filter_by_cidr"`
+	FilterByNetns        *ebpf.Variable `ebpf:"filter_by_netns"`
+	FilterPid            *ebpf.Variable `ebpf:"filter_pid"`
+	FilterPort           *ebpf.Variable `ebpf:"filter_port"`
+	Mirrored             *ebpf.Variable `ebpf:"mirrored"`
+	PortChoices          *ebpf.Variable `ebpf:"port_choices"`
+	StreamStates         *ebpf.Variable `ebpf:"stream_states"`
+	TimeWaitResults      *ebpf.Variable `ebpf:"time_wait_results"`
 }
 
 // BrinkPrograms contains all programs after they have been loaded into the kernel.

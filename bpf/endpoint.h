@@ -216,7 +216,7 @@ static __always_inline void remember_told(struct sock *sk)
 	__u64 key = (__u64)sk;
 	__u8 yes = 1;
 
-	if (connect_results_by_syscall)
+	if (connect_by_syscall)
 		bpf_map_update_elem(&told, &key, &yes, BPF_ANY);
 }
 
@@ -225,7 +225,7 @@ static __always_inline bool was_told(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
 
-	return connect_results_by_syscall && !bpf_map_delete_elem(&told, &key);
+	return connect_by_syscall && !bpf_map_delete_elem(&told, &key);
 }
 
 /* close() of a socket that is no connection, never was or no longer. */

@@ -140,10 +140,16 @@ struct {
 /* Stream every single state change as well (trace --states). */
 const volatile bool stream_states = false;
 
-/* The loader's word on which results will come from a hook of their own. */
-const volatile bool connect_results = false;
-const volatile bool connect_results_by_syscall = false;
-const volatile bool port_choices = false;
-const volatile bool time_wait_results = false;
+/*
+ * The loader's word on which hook tells what, so that nothing is told twice
+ * and nothing waits for a result that will not come.
+ */
+const volatile bool connect_results = false;	/* some hook sees connect() return */
+const volatile bool port_choices = false;	/* __inet_hash_connect is hooked */
+const volatile bool time_wait_results = false;	/* inet_twsk_alloc is hooked */
+const volatile bool connect_by_syscall = false; /* sys_exit stands in for ... */
+const volatile bool accept_by_syscall = false;
+const volatile bool bind_by_syscall = false;
+const volatile bool descriptors_by_syscall = false;
 
 #endif

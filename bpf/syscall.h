@@ -103,17 +103,20 @@ static __always_inline void call_failed(struct task_struct *task, struct pt_regs
 
 	if (!sk)
 		return;
-	if (nr == NR_connect)
+	if (nr == NR_connect && connect_by_syscall)
 		connect_call_returned(sk, address, result);
-	else if (nr == NR_bind)
+	else if (nr == NR_bind && bind_by_syscall)
 		bind_returned(sk, address, result);
-	else
+	else if (nr == NR_listen && bind_by_syscall)
 		listen_returned(sk, result);
 }
 
-static __always_inline int accept_returned(struct task_struct *task, long result)
+static __always_inline void accept_returned(struct task_struct *task, long result)
 {
-	return result < 0 ? descriptor_taken(result) : accepted(tcp_socket_of(task, result));
+	if (result < 0 && descriptors_by_syscall)
+		descriptor_taken(result);
+	else if (result >= 0 && accept_by_syscall)
+		accepted(tcp_socket_of(task, result));
 }
 
 static __always_inline int system_call_returned(struct pt_regs *regs, long result)
@@ -128,7 +131,7 @@ static __always_inline int system_call_returned(struct pt_regs *regs, long resul
 			accept_returned(task, result);
 		break;
 	case NR_socket:
-		if (result < 0 && !SYSCALL_IS_COMPAT(task))
+		if (result < 0 && descriptors_by_syscall && !SYSCALL_IS_COMPAT(task))
 			descriptor_taken(result);
 		break;
 	case NR_connect:

@@ -76,4 +76,3 @@ func CgroupRoot() string {
 	}
 	return ""
 }
-

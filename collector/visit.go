@@ -42,9 +42,13 @@ const (
 
 // Visit implements Fact.
 func (c *Connection) Visit(v Visitor) {
-	v.Time("start_time", c.Start)
+	if !c.Start.IsZero() {
+		v.Time("start_time", c.Start)
+	}
 	v.Time("end_time", c.End)
-	v.Int("duration_ns", int64(c.Duration))
+	if !c.Start.IsZero() {
+		v.Int("duration_ns", int64(c.Duration))
+	}
 	visitString(v, KeyRole, c.Role.String())
 	visitTuple(v, c.Local, c.Peer)
 	c.Owner.visit(v)

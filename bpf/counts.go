@@ -1,0 +1,13 @@
+package bpf
+
+// Counts are the kernel side's own numbers, summed over all CPUs.
+type Counts struct {
+	Emitted   uint64 // records that went into the ring
+	Lost      uint64 // records that the full ring refused
+	Untracked uint64 // endpoints that the full map refused
+	Missed    uint64 // calls whose return could not be paired, or programs that were skipped
+}
+
+// Hits are the refusals per limit, counted in the kernel: exact also where
+// their records were lost. The index is a BrinkLimit.
+type Hits [BrinkLimitLIMIT_COUNT]uint64

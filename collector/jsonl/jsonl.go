@@ -1,0 +1,126 @@
+// Package jsonl writes facts as JSON Lines.
+//
+//	Fact ─→ Visit ─→ encoder (appends to one buffer) ─→ one Write a line
+//
+// The encoder appends by hand: the keys are known to need no escaping, and a
+// line a connection must stay far cheaper than the connection.
+package jsonl
+
+import (
+	"io"
+	"iter"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"brink/collector"
+)
+
+// Sink writes each fact as one line. Identify, if set, adds the trace identity
+// of a connection.
+type Sink struct {
+	W        io.Writer
+	Identify func(*collector.Connection) (traceID, spanID string)
+
+	e      encoder
+	failed atomic.Uint64
+}
+
+// Failed is how many lines could not be written.
+func (s *Sink) Failed() uint64 { return s.failed.Load() }
+
+// Accept implements collector.Sink.
+func (s *Sink) Accept(f collector.Fact) {
+	s.e.b = append(s.e.b[:0], `{"kind":"`...)
+	s.e.b = append(s.e.b, f.Kind()...)
+	s.e.b = append(s.e.b, '"')
+	f.Visit(&s.e)
+	if c, ok := f.(*collector.Connection); ok && s.Identify != nil {
+		trace, span := s.Identify(c)
+		s.e.String("trace_id", trace)
+		s.e.String("span_id", span)
+	}
+	s.e.b = append(s.e.b, '}', '\n')
+	if _, err := s.W.Write(s.e.b); err != nil {
+		s.failed.Add(1)
+	}
+}
+
+// Marshal is one object, without its braces' newline: for what is no fact.
+func Marshal(kind string, visit func(collector.Visitor)) []byte {
+	e := encoder{b: append([]byte(`{"kind":"`), kind+`"`...)}
+	visit(&e)
+	return append(e.b, '}', '\n')
+}
+
+type encoder struct{ b []byte }
+
+func (e *encoder) key(key string) {
+	if c := e.b[len(e.b)-1]; c != '{' {
+		e.b = append(e.b, ',')
+	}
+	e.b = append(e.b, '"')
+	e.b = append(e.b, key...)
+	e.b = append(e.b, '"', ':')
+}
+
+func (e *encoder) String(key, value string) {
+	e.key(key)
+	e.b = appendString(e.b, value)
+}
+
+func (e *encoder) Int(key string, value int64) {
+	e.key(key)
+	e.b = strconv.AppendInt(e.b, value, 10)
+}
+
+func (e *encoder) Uint(key string, value uint64) {
+	e.key(key)
+	e.b = strconv.AppendUint(e.b, value, 10)
+}
+
+func (e *encoder) Bool(key string, value bool) {
+	e.key(key)
+	e.b = strconv.AppendBool(e.b, value)
+}
+
+func (e *encoder) Time(key string, value time.Time) {
+	e.key(key)
+	e.b = append(e.b, '"')
+	e.b = value.UTC().AppendFormat(e.b, "2006-01-02T15:04:05.000000000Z")
+	e.b = append(e.b, '"')
+}
+
+func (e *encoder) List(key string, items iter.Seq[func(collector.Visitor)]) {
+	e.key(key)
+	e.b = append(e.b, '[')
+	for visit := range items {
+		if e.b[len(e.b)-1] == '}' {
+			e.b = append(e.b, ',')
+		}
+		e.b = append(e.b, '{')
+		visit(e)
+		e.b = append(e.b, '}')
+	}
+	e.b = append(e.b, ']')
+}
+
+const hex = "0123456789abcdef"
+
+// appendString quotes s. A task's name may hold any byte: what is not UTF-8
+// becomes the replacement character, as encoding/json does it.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < 0x20:
+			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return append(b, '"')
+}

@@ -1,0 +1,114 @@
+package loader
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+
+	"brink/bpf"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
+)
+
+// Options say what to attach. The zero value sees everything on the best rung
+// that each hook can get.
+type Options struct {
+	// Best is the highest rung to try.
+	Best Rung
+	// States streams every single state change as well.
+	States bool
+	// RingBytes is the size of the ring buffer, a power of two; 0 is 16 MiB.
+	RingBytes uint32
+	// Endpoints is how many endpoints are tracked at once; 0 is 2^20 where the
+	// map grows on demand (6.1), else 2^17, which are allocated at once.
+	Endpoints uint32
+	Filter    Filter
+}
+
+// Filter narrows what the kernel programs tell. Conditions are joined by "and",
+// the values within one by "or"; an empty condition lets everything pass.
+type Filter struct {
+	PID    uint32
+	Port   uint16 // local or peer
+	CIDRs  []netip.Prefix
+	Netns  []uint32 // inode numbers
+	Cgroup string   // a directory of the cgroup v2 hierarchy; includes those below
+	// Dynamic filters by namespace even while Netns is empty: AllowNetns adds.
+	Dynamic bool
+}
+
+// preallocate reports whether a hash map must be allocated in full: before 6.1
+// a tracing program that allocates can deadlock with the allocator it
+// interrupted (the kernel warns of it, kernel/bpf/verifier.c), and 6.1 brought
+// the BPF memory allocator (7c8199e24fa0). bpf_user_ringbuf_drain came with it.
+func preallocate() bool {
+	return features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnUserRingbufDrain) != nil
+}
+
+func (o Options) apply(spec *ebpf.CollectionSpec) {
+	endpoints := spec.Maps[bpf.BrinkMapEndpoints]
+	if preallocate() {
+		endpoints.Flags &^= unix.BPF_F_NO_PREALLOC
+		endpoints.MaxEntries = 1 << 17
+	}
+	if o.Endpoints != 0 {
+		endpoints.MaxEntries = o.Endpoints
+	}
+	if o.RingBytes != 0 {
+		spec.Maps[bpf.BrinkMapEvents].MaxEntries = o.RingBytes
+	}
+}
+
+// constants are the options' values for the programs' read-only data.
+func (o Options) constants() map[string]any {
+	f := o.Filter
+	return map[string]any{
+		bpf.BrinkVarStreamStates:   o.States,
+		bpf.BrinkVarFilterPid:      f.PID,
+		bpf.BrinkVarFilterPort:     f.Port,
+		bpf.BrinkVarFilterByNetns:  f.Dynamic || len(f.Netns) > 0,
+		bpf.BrinkVarFilterByCgroup: f.Cgroup != "",
+		bpf.BrinkVarFilterByCidr:   len(f.CIDRs) > 0,
+	}
+}
+
+// fill writes the filter's sets into their maps.
+func (f Filter) fill(maps map[string]*ebpf.Map) error {
+	for _, netns := range f.Netns {
+		if err := maps[bpf.BrinkMapFilterNetns].Put(netns, uint8(1)); err != nil {
+			return fmt.Errorf("filter by netns %d: %w", netns, err)
+		}
+	}
+	for _, prefix := range f.CIDRs {
+		if err := maps[bpf.BrinkMapFilterCidr].Put(cidrKey(prefix), uint8(1)); err != nil {
+			return fmt.Errorf("filter by %s: %w", prefix, err)
+		}
+	}
+	return f.fillCgroup(maps[bpf.BrinkMapFilterCgroup])
+}
+
+func (f Filter) fillCgroup(m *ebpf.Map) error {
+	if f.Cgroup == "" {
+		return nil
+	}
+	dir, err := os.Open(f.Cgroup)
+	if err != nil {
+		return fmt.Errorf("filter by cgroup: %w", err)
+	}
+	defer dir.Close() // the map holds the cgroup itself
+	if err := m.Put(uint32(0), uint32(dir.Fd())); err != nil {
+		return fmt.Errorf("filter by cgroup %s (is it in the cgroup v2 hierarchy?): %w", f.Cgroup, err)
+	}
+	return nil
+}
+
+func cidrKey(p netip.Prefix) bpf.BrinkCidr {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	return bpf.BrinkCidr{PrefixLength: uint32(bits), Address: p.Masked().Addr().As16()}
+}

@@ -1,0 +1,178 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"brink/bpf"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// idle is how long Next waits for a record: the kernel wakes the reader only
+// when much has gathered, so this bounds how late a record can be.
+const idle = 100 * time.Millisecond
+
+// Modes are all hooks in the table's order, with the rung that each is on.
+func (t *Tracer) Modes() []Mode { return t.modes }
+
+// Mode is how the named hook is seen; Rung None for a name not in the table.
+func (t *Tracer) Mode(name string) Mode {
+	for _, m := range t.modes {
+		if m.Name == name {
+			return m
+		}
+	}
+	return Mode{Rung: None}
+}
+
+func (t *Tracer) mode(id bpf.BrinkHook) *Mode {
+	if m := &t.modes[indexOf(id)]; m.Name != "" {
+		return m
+	}
+	return &Mode{Rung: None} // not attached yet
+}
+
+// Blocked is why this kernel lets no program in at all; nil if it does.
+func (t *Tracer) Blocked() error { return t.blocked }
+
+// Next waits for the next record and lends it until the next call. Its error is
+// os.ErrDeadlineExceeded when none came for a while (the caller may have other
+// things to do) and os.ErrClosed after Close.
+func (t *Tracer) Next() ([]byte, error) {
+	if t.blocked != nil {
+		time.Sleep(idle)
+		return nil, os.ErrDeadlineExceeded
+	}
+	t.ring.SetDeadline(time.Now().Add(idle))
+	err := t.ring.ReadInto(&t.record)
+	switch {
+	case errors.Is(err, ringbuf.ErrClosed):
+		err = os.ErrClosed
+	case errors.Is(err, ringbuf.ErrFlushed):
+		err = os.ErrDeadlineExceeded
+	}
+	return t.record.RawSample, err
+}
+
+// Flush makes a waiting Next return, after all records that are there.
+func (t *Tracer) Flush() error {
+	if t.blocked != nil {
+		return nil
+	}
+	return t.ring.Flush()
+}
+
+// Counts reads the kernel side's counters. Missed includes what the kernel says
+// it skipped by itself (recursion, 5.12).
+func (t *Tracer) Counts() (bpf.Counts, error) {
+	if t.blocked != nil {
+		return bpf.Counts{}, nil
+	}
+	var n [bpf.BrinkCountCOUNT_COUNT]uint64
+	if err := t.sum(bpf.BrinkMapCounts, n[:]); err != nil {
+		return bpf.Counts{}, err
+	}
+	return bpf.Counts{
+		Emitted:   n[bpf.BrinkCountCOUNT_EMITTED],
+		Lost:      n[bpf.BrinkCountCOUNT_LOST],
+		Untracked: n[bpf.BrinkCountCOUNT_UNTRACKED],
+		Missed:    n[bpf.BrinkCountCOUNT_MISSED] + t.skipped(),
+	}, nil
+}
+
+// Hits reads how often each limit refused.
+func (t *Tracer) Hits() (bpf.Hits, error) {
+	var hits bpf.Hits
+	if t.blocked != nil {
+		return hits, nil
+	}
+	return hits, t.sum(bpf.BrinkMapHits, hits[:])
+}
+
+// sum adds up a per-CPU array.
+func (t *Tracer) sum(name string, into []uint64) error {
+	for i := range into {
+		var perCPU []uint64
+		if err := t.maps[name].Lookup(uint32(i), &perCPU); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		for _, n := range perCPU {
+			into[i] += n
+		}
+	}
+	return nil
+}
+
+// skipped are runs that the kernel left out because a program was already
+// running on that CPU.
+func (t *Tracer) skipped() (n uint64) {
+	for _, p := range t.programs {
+		if stats, err := p.Stats(); err == nil {
+			n += stats.RecursionMisses
+		}
+	}
+	return n
+}
+
+// AllowNetns lets a namespace pass a Dynamic filter; ForbidNetns takes it back.
+func (t *Tracer) AllowNetns(netns uint32) error {
+	if t.blocked != nil {
+		return nil
+	}
+	return t.maps[bpf.BrinkMapFilterNetns].Put(netns, uint8(1))
+}
+
+// ForbidNetns stops telling of a namespace that AllowNetns let pass.
+func (t *Tracer) ForbidNetns(netns uint32) error {
+	if t.blocked != nil {
+		return nil
+	}
+	err := t.maps[bpf.BrinkMapFilterNetns].Delete(netns)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Weakest is the lowest rung among the named hooks: what a result that needs
+// them all rests on.
+func (t *Tracer) Weakest(names ...string) Rung {
+	weakest := Fentry
+	for _, name := range names {
+		weakest = max(weakest, t.Mode(name).Rung)
+	}
+	return weakest
+}
+
+// SourceOf is what a hook rests on, in the kernel's words.
+func (t *Tracer) SourceOf(id bpf.BrinkHook) string {
+	for _, m := range t.modes {
+		if m.ID == id {
+			return strings.Join(m.Sources, " ")
+		}
+	}
+	return ""
+}
+
+// Close detaches everything. Next returns os.ErrClosed from then on.
+func (t *Tracer) Close() error {
+	var errs []error
+	if t.ring != nil {
+		errs = append(errs, t.ring.Close())
+	}
+	for _, l := range t.links {
+		errs = append(errs, l.Close())
+	}
+	for _, p := range t.programs {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range t.maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
