@@ -58,8 +58,8 @@ type BrinkEndpointEnded struct {
 	Endpoint      BrinkEndpoint
 	Ended         uint64
 	Cookie        uint64
+	BytesSent     uint64
 	BytesReceived uint64
-	BytesAcked    uint64
 	Retransmits   uint32
 	Error         uint32
 	LastState     uint32

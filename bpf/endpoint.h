@@ -131,6 +131,15 @@ static __always_inline bool endpoint_wanted(struct endpoint *e)
 	return owner_wanted(&e->owner, e->flags) && tuple_wanted(&e->tuple);
 }
 
+/* bytes_received counts the peer's FIN, which tcp_fin notes as SOCK_DONE. */
+static __always_inline __u64 payload_received(struct sock *sk)
+{
+	__u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE;
+
+	return fin && received ? received - 1 : received;
+}
+
 static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
 				       __u32 last_state, __u32 error)
 {
@@ -145,8 +154,8 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 	__builtin_memcpy(&r->endpoint, e, sizeof(*e));
 	r->ended = bpf_ktime_get_boot_ns();
 	r->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	r->bytes_received = BPF_CORE_READ(tp, bytes_received);
-	r->bytes_acked = BPF_CORE_READ(tp, bytes_acked);
+	r->bytes_sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	r->bytes_received = payload_received(sk);
 	r->retransmits = BPF_CORE_READ(tp, total_retrans);
 	r->error = error;
 	r->last_state = last_state;

@@ -143,8 +143,8 @@ struct endpoint_ended {
 	struct endpoint	    endpoint;
 	__u64		    ended;  /* boot-time ns */
 	__u64		    cookie; /* joins sock_diag's; 0 when never asked for */
+	__u64		    bytes_sent; /* payload, each byte once */
 	__u64		    bytes_received;
-	__u64		    bytes_acked;
 	__u32		    retransmits;
 	__u32		    error;	/* errno, positive; 0 for none */
 	__u32		    last_state; /* the TCP state it ended from */

@@ -39,6 +39,8 @@ type Visitor interface {
 	Uint(key string, value uint64)
 	Bool(key string, value bool)
 	Time(key string, value time.Time)
+	// Object tells one nested object.
+	Object(key string, visit func(Visitor))
 	// List tells a list of nested objects, each by a function that visits it.
 	List(key string, items iter.Seq[func(Visitor)])
 }
@@ -96,7 +98,7 @@ type Connection struct {
 	// Abandoned: closed by its own program before the handshake was over.
 	Abandoned     bool
 	Retransmits   uint32
-	BytesSent     uint64 // acknowledged by the peer (tcp_sock.bytes_acked)
+	BytesSent     uint64 // payload, retransmissions not counted again
 	BytesReceived uint64
 	// InitialLocal and InitialPeer are the two initial sequence numbers,
 	// known to both ends: where a trace ID comes from. 0, 0 if the connection

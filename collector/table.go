@@ -85,7 +85,7 @@ func (t *Table) ended(e *bpf.BrinkEndpointEnded, emit func(Fact)) {
 		Owner: ownerOf(&e.Endpoint.Owner), Errno: unix.Errno(e.Error),
 		Preexisting: e.Endpoint.Flags&flagPartial != 0,
 		Abandoned:   e.Endpoint.Flags&flagAbandoned != 0,
-		Retransmits: e.Retransmits, BytesSent: e.BytesAcked, BytesReceived: e.BytesReceived,
+		Retransmits: e.Retransmits, BytesSent: e.BytesSent, BytesReceived: e.BytesReceived,
 		InitialLocal: e.Endpoint.IsnLocal, InitialPeer: e.Endpoint.IsnPeer,
 		Hook: Hook(e.Header.Hook),
 	}

@@ -106,13 +106,16 @@ func (t *Tracer) climb() {
 	t.attachState()
 }
 
+// notAskedFor is the reason of rungs above Options.Best.
+const notAskedFor = "not asked for"
+
 // attachHook tries the ways of a hook in order. Ways that rest on a shared
 // program, or on none, are taken without attaching anything yet.
 func (t *Tracer) attachHook(h Hook) Mode {
 	m := Mode{Hook: h, Rung: None, Lost: h.Without}
 	for _, way := range h.Ways {
 		if way.Rung < t.options.Best {
-			m.refuse(way.Rung, "not asked for")
+			m.refuse(way.Rung, notAskedFor)
 			continue
 		}
 		if err := t.attachWay(way); err != nil {

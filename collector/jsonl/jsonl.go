@@ -92,6 +92,13 @@ func (e *encoder) Time(key string, value time.Time) {
 	e.b = append(e.b, '"')
 }
 
+func (e *encoder) Object(key string, visit func(collector.Visitor)) {
+	e.key(key)
+	e.b = append(e.b, '{')
+	visit(e)
+	e.b = append(e.b, '}')
+}
+
 func (e *encoder) List(key string, items iter.Seq[func(collector.Visitor)]) {
 	e.key(key)
 	e.b = append(e.b, '[')

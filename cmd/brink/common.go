@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"brink/collector"
+	"brink/collector/sockdiag"
+	"brink/loader"
+
+	"golang.org/x/term"
+)
+
+// colourful reports whether colour is welcome on f: a terminal, and no NO_COLOR
+// (https://no-color.org).
+func colourful(f *os.File) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// blocked turns "nothing could be attached" into a sentence that says what to do.
+func blocked(t *loader.Tracer) error {
+	if err := t.Blocked(); err != nil {
+		return fmt.Errorf("the kernel cannot be traced: %s", t.Advice())
+	}
+	return nil
+}
+
+// modesInWords names the rungs in use, best first.
+func modesInWords(t *loader.Tracer) string {
+	var words []string
+	for rung := loader.Fentry; rung <= loader.None; rung++ {
+		n := 0
+		for _, m := range t.Modes() {
+			if m.Rung == rung {
+				n++
+			}
+		}
+		if n > 0 {
+			words = append(words, fmt.Sprintf("%d hooks by %s", n, rung))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// watchQueues polls full accept queues where no hook tells of them.
+func watchQueues(ctx context.Context, t *loader.Tracer, c *collector.Collector) {
+	if t.Mode("accept_queue").Rung != loader.Poll {
+		return
+	}
+	watch := collector.NewQueueWatch()
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			watch.Look(ctx, sockdiag.Namespaces(), c)
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+}
+
+// parseNetns takes an inode number, pid:N, or a path to a namespace file.
+func parseNetns(s string) (uint32, error) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	path := s
+	if pid, ok := strings.CutPrefix(s, "pid:"); ok {
+		path = "/proc/" + pid + "/ns/net"
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, usagef("--netns %s: give an inode number (lsns -t net), pid:N, or a path such as /run/netns/NAME", s)
+	}
+	return uint32(info.Sys().(*syscall.Stat_t).Ino), nil
+}

@@ -1,0 +1,84 @@
+// Command brink says how close this host is to its TCP limits, and why a
+// connect failed.
+//
+//	main ─→ one file a subcommand ─→ loader (into the kernel)
+//	                               ─→ collector and its sinks (out of it)
+//	                               ─→ experiments (limits pushed in private namespaces)
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"brink/experiments/lab"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the Makefile from git.
+var version = "devel"
+
+// Exit statuses, as the contract has them.
+const (
+	exitFailure = 1 // a verdict other than held, or a failure at run time
+	exitUsage   = 2 // wrong use
+)
+
+func main() {
+	lab.Main() // a worker of an experiment's lab never gets past this
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // a second ctrl-C ends brink at once
+	}()
+	os.Exit(status(app().RunContext(ctx, os.Args)))
+}
+
+func app() *cli.App {
+	return &cli.App{
+		Name:    "brink",
+		Usage:   "how close is this host to its TCP limits, and why did that connect fail?",
+		Version: version,
+		Description: "brink watches the kernel with eBPF and says what happened to each connection's 4-tuple,\n" +
+			"and which limit said no, to whom. Its experiments push connections to each limit in\n" +
+			"private network namespaces and hold a prediction against the measurement against the\n" +
+			"kernel's own evidence.",
+		Commands:        []*cli.Command{runCommand(), listCommand(), traceCommand(), doctorCommand()},
+		Suggest:         true,
+		HideHelpCommand: true,
+		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		CommandNotFound: func(c *cli.Context, name string) {
+			fmt.Fprintf(os.Stderr, "brink: there is no command %q: see brink --help\n", name)
+			os.Exit(exitUsage)
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // status decides
+	}
+}
+
+// usageError is wrong use, as against a failure.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errNotHeld ends a run whose table has told the reason already.
+var errNotHeld = errors.New("not every verdict is held")
+
+func status(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNotHeld):
+		return exitFailure
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "brink: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(os.Stderr, "brink: %v\n", err)
+	return exitFailure
+}

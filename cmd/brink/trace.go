@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"brink/collector"
+	"brink/collector/jsonl"
+	"brink/collector/text"
+	"brink/loader"
+
+	"github.com/urfave/cli/v2"
+)
+
+func traceCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "trace",
+		Usage: "show connections as they end, refused connects, bind conflicts and timewaits, live",
+		Description: "One line a fact: a connection when it ends, with the times of all its states and the\n" +
+			"process that owned it; a limit hit or a bind conflict at once, with the holder of the\n" +
+			"port; each step of a timewait socket. Filters work in the kernel. ctrl-C ends it with\n" +
+			"a summary that says what was lost, if anything was.\n\n" +
+			"   brink trace --port 443            what happens on port 443, at either end\n" +
+			"   brink trace --limit-hits --json   refusals alone, as JSON Lines",
+		Flags: []cli.Flag{
+			jsonFlag(), rungFlag(),
+			&cli.BoolFlag{Name: "states", Usage: "every single state change as well"},
+			&cli.BoolFlag{Name: "limit-hits", Usage: "only what was refused: limit hits, bind conflicts, failed connects"},
+			&cli.UintFlag{Name: "pid", Usage: "only this process's"},
+			&cli.UintFlag{Name: "port", Usage: "only with this local or peer port"},
+			&cli.StringSliceFlag{Name: "cidr", Usage: "only with a local or peer address in `PREFIX` (repeatable)"},
+			&cli.StringFlag{Name: "cgroup", Usage: "only of tasks in this cgroup v2 `PATH` or below it"},
+			&cli.StringSliceFlag{Name: "netns", Usage: "only in this network namespace: an inode number, a pid's as `PID:N`, or a path (repeatable)"},
+			&cli.DurationFlag{Name: "duration", Usage: "end after this long; 0 is never"},
+		},
+		Action: trace,
+	}
+}
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "JSON Lines on standard output, and nothing else there"}
+}
+
+func rungFlag() cli.Flag {
+	return &cli.StringFlag{Name: "rung", EnvVars: []string{"BRINK_RUNG"},
+		Usage: "the best way into the kernel to try: fentry, kprobe, tracepoint, poll or none"}
+}
+
+func trace(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("trace takes no argument %q: use its filters, see brink trace --help", c.Args().First())
+	}
+	options, err := traceOptions(c)
+	if err != nil {
+		return err
+	}
+	tracer, err := loader.Attach(options)
+	if err != nil {
+		return usageError{err}
+	}
+	defer tracer.Close()
+	if err := blocked(tracer); err != nil {
+		return err
+	}
+	out := newOutput(os.Stdout)
+	defer out.stop()
+	sink := traceSink(c, out)
+	if c.Bool("limit-hits") {
+		sink = refusalsOnly{sink}
+	}
+	known, err := collector.Preexisting()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "brink: sockets older than brink stay without an owner: %v\n", err)
+	}
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	if d := c.Duration("duration"); d > 0 {
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	collect := collector.New(tracer, known, sink)
+	watchQueues(ctx, tracer, collect)
+	fmt.Fprintf(os.Stderr, "tracing (%s); ctrl-C ends\n", modesInWords(tracer))
+	if err := collect.Run(ctx); err != nil {
+		return err
+	}
+	return summarize(c, out, tracer, collect)
+}
+
+func traceSink(c *cli.Context, out *output) collector.Sink {
+	if c.Bool("json") {
+		return &jsonl.Sink{W: out, Identify: identify}
+	}
+	sink := &text.Sink{W: out, Colour: colourful(os.Stdout)}
+	sink.Header()
+	return sink
+}
+
+func traceOptions(c *cli.Context) (loader.Options, error) {
+	rung, err := loader.ParseRung(c.String("rung"))
+	if err != nil {
+		return loader.Options{}, usageError{err}
+	}
+	o := loader.Options{Best: rung, States: c.Bool("states")}
+	o.Filter.PID = uint32(c.Uint("pid"))
+	if port := c.Uint("port"); port > 65535 {
+		return o, usagef("--port %d: a port is at most 65535", port)
+	}
+	o.Filter.Port = uint16(c.Uint("port"))
+	o.Filter.Cgroup = cgroupDirectory(c.String("cgroup"))
+	for _, s := range c.StringSlice("cidr") {
+		prefix, err := parsePrefix(s)
+		if err != nil {
+			return o, err
+		}
+		o.Filter.CIDRs = append(o.Filter.CIDRs, prefix)
+	}
+	for _, s := range c.StringSlice("netns") {
+		netns, err := parseNetns(s)
+		if err != nil {
+			return o, err
+		}
+		o.Filter.Netns = append(o.Filter.Netns, netns)
+	}
+	return o, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return prefix, usagef("--cidr %s is neither an address nor a prefix such as 10.0.0.0/8 or 2001:db8::/32", s)
+	}
+	return prefix, nil
+}
+
+// cgroupDirectory completes a path as /proc/PID/cgroup shows it.
+func cgroupDirectory(path string) string {
+	root := collector.CgroupRoot()
+	if path == "" || root == "" || strings.HasPrefix(path, root) {
+		return path
+	}
+	return filepath.Join(root, path)
+}
+
+// refusalsOnly lets through what said no to somebody.
+type refusalsOnly struct{ to collector.Sink }
+
+// Accept implements collector.Sink.
+func (r refusalsOnly) Accept(f collector.Fact) {
+	switch f := f.(type) {
+	case *collector.LimitHit, *collector.BindConflict:
+		r.to.Accept(f)
+	case *collector.Connection:
+		if f.Errno != 0 && !f.Established() && !f.Preexisting {
+			r.to.Accept(f)
+		}
+	case *collector.TimeWait:
+		if f.Event == collector.TimeWaitOverflow {
+			r.to.Accept(f)
+		}
+	}
+}
+
+// output buffers lines and passes them on a few times a second, so that a line
+// costs no system call and a person still sees it at once.
+type output struct {
+	mu   sync.Mutex
+	w    *bufio.Writer
+	done chan struct{}
+	gone sync.WaitGroup
+}
+
+const flushEvery = 100 * time.Millisecond
+
+func newOutput(w io.Writer) *output {
+	o := &output{w: bufio.NewWriterSize(w, 256<<10), done: make(chan struct{})}
+	o.gone.Go(o.flush)
+	return o
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(b)
+}
+
+func (o *output) flush() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-o.done:
+			return
+		case <-tick.C:
+			o.mu.Lock()
+			o.w.Flush()
+			o.mu.Unlock()
+		}
+	}
+}
+
+func (o *output) stop() {
+	close(o.done)
+	o.gone.Wait()
+	o.w.Flush()
+}

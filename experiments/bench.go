@@ -1,0 +1,148 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"brink/experiments/lab"
+)
+
+// Bench is a leg's lab with what the leg has put on it.
+type Bench struct {
+	Lab  *lab.Lab
+	Size Size
+
+	Workers   []*lab.Worker
+	Server    *lab.Worker
+	Client    *lab.Worker
+	Listeners []lab.Socket
+	// Notes carry a leg's own findings from Push to Inspect.
+	Notes map[string]int
+}
+
+// Family is what a leg speaks.
+type Family int
+
+// The families.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// address is the n-th of the lab's addresses, from 1: 127.0.0.n, which loopback
+// has by itself, or fd00::n, which must be added.
+func (f Family) address(n int) netip.Addr {
+	if f == IPv6 {
+		return netip.MustParseAddr(fmt.Sprintf("fd00::%x", n))
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, byte(n)})
+}
+
+func (f Family) at(n int, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(f.address(n), port)
+}
+
+// String is "IPv4" or "IPv6".
+func (f Family) String() string { return fmt.Sprintf("IPv%d", int(f)) }
+
+// addAddresses gives the lab the addresses 1 to n of a family.
+func (b *Bench) addAddresses(ctx context.Context, f Family, n int) error {
+	for i := 1; f == IPv6 && i <= n; i++ {
+		if err := b.Lab.AddAddress(ctx, netip.PrefixFrom(f.address(i), 128)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worker starts a worker and notes it.
+func (b *Bench) worker(ctx context.Context, o lab.WorkerOptions) (*lab.Worker, error) {
+	w, err := b.Lab.Worker(ctx, o)
+	if err == nil {
+		b.Workers = append(b.Workers, w)
+	}
+	return w, err
+}
+
+// pair starts one server and one client.
+func (b *Bench) pair(ctx context.Context) (err error) {
+	if b.Server, err = b.worker(ctx, lab.WorkerOptions{}); err != nil {
+		return err
+	}
+	b.Client, err = b.worker(ctx, lab.WorkerOptions{})
+	return err
+}
+
+// listen adds a listener to the server that accepts everything and greets.
+func (b *Bench) listen(ctx context.Context, at ...netip.AddrPort) error {
+	for _, addr := range at {
+		s, err := b.Server.Listen(ctx, lab.ListenOptions{
+			Addr: addr, Accept: true, Greet: true, SocketOptions: lab.SocketOptions{ReuseAddr: true},
+		})
+		if err != nil {
+			return err
+		}
+		b.Listeners = append(b.Listeners, s)
+	}
+	return nil
+}
+
+// accepted is how many connections all listeners hold.
+func (b *Bench) accepted(ctx context.Context) (open int, err error) {
+	for _, l := range b.Listeners {
+		a, err := b.Server.Accepted(ctx, l.Handle, false)
+		if err != nil {
+			return 0, err
+		}
+		open += a.Open
+	}
+	return open, nil
+}
+
+// closeAll resets what is still open: the clients first, so that the servers'
+// ends go with them and nothing lingers.
+func (b *Bench) closeAll(ctx context.Context) error {
+	for i := len(b.Workers) - 1; i >= 0; i-- {
+		if _, err := b.Workers[i].CloseAll(ctx, lab.CloseReset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bench) note(name string, value int) {
+	if b.Notes == nil {
+		b.Notes = map[string]int{}
+	}
+	b.Notes[name] = value
+}
+
+// set writes sysctls of the lab, in order: name, value, name, value, …
+func (b *Bench) set(ctx context.Context, settings ...string) error {
+	for i := 0; i+1 < len(settings); i += 2 {
+		if err := b.Lab.SetSysctl(ctx, settings[i], settings[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number reads a sysctl that holds one number.
+func (b *Bench) number(ctx context.Context, name string) (int, error) {
+	value, err := b.Lab.Sysctl(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(value))
+	if err != nil {
+		return 0, fmt.Errorf("%s is %q, not a number", name, value)
+	}
+	return n, nil
+}
+
+// refusedBy counts a result's refusals with the given errno.
+func refusedBy(r lab.ConnectResult, errno syscall.Errno) int { return r.Errnos[errno] }

@@ -1,0 +1,133 @@
+package experiments
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"brink/collector"
+	"brink/collector/memory"
+)
+
+// Experiment is one question about a limit, as data.
+type Experiment struct {
+	Name     string
+	Group    Group
+	Question string
+	// Expect is the prediction in words, for people who choose.
+	Expect string
+	Limit  collector.Limit
+	// Hooks are the rows of the loader's table that the evidence rests on.
+	Hooks []string
+	// Takes is the expected duration at default size.
+	Takes time.Duration
+	// Legs are the runs that make up the experiment. The first is what it is
+	// about; the others are controls and variants, and must agree as well.
+	Legs func(Size) []Leg
+}
+
+// Group orders the catalogue.
+type Group string
+
+// The catalogue's groups, in its order.
+const (
+	Identity  Group = "identity"
+	Ports     Group = "ports"
+	Queues    Group = "queues"
+	Resources Group = "resources"
+)
+
+var groups = []Group{Identity, Ports, Queues, Resources}
+
+// Size says how far to push.
+type Size struct {
+	// Full uses the host's real values instead of small ones.
+	Full bool
+}
+
+// Leg is one push in one lab.
+type Leg struct {
+	Name string
+	// Prepare sets the lab up: settings, addresses, listeners.
+	Prepare func(context.Context, *Bench) error
+	// Predict reads the settings back and computes; nothing has been pushed yet.
+	Predict func(context.Context, *Bench) (Prediction, error)
+	// Push makes the connections, until the kernel says no or all stand.
+	Push func(context.Context, *Bench) (Measurement, error)
+	// Inspect holds further evidence against the prediction: what the
+	// experiment is about beyond counts. A non-empty reason refutes.
+	Inspect func(*Bench, Measurement, memory.Evidence) (reason string)
+}
+
+// Prediction is a number computed from settings, and how.
+type Prediction struct {
+	Value   int
+	Unit    string
+	Formula string
+	Inputs  []Input
+	// Errno is what the push is to end with; 0: with no refusal.
+	Errno syscall.Errno
+	// Silent: the kernel refuses without telling the program.
+	Silent bool
+}
+
+// Input is one setting that a formula uses.
+type Input struct {
+	Name  string
+	Value any
+}
+
+// Measurement is what user space counted.
+type Measurement struct {
+	Value int
+	Errno syscall.Errno // the first refusal's
+	// Endpoints is how many established ends the push made, both sides.
+	Endpoints int
+	// Refusals is how often the kernel said no.
+	Refusals int
+	// TimeWaits is how many connections were closed actively and left a
+	// timewait socket; -1 is "not looked at".
+	TimeWaits int
+	// Problem is what user space itself saw go wrong, such as a server that
+	// was reached by the wrong client. It refutes.
+	Problem string
+}
+
+var registry []Experiment
+
+// register adds an experiment; it panics on one that is incomplete or there
+// already, which is a mistake in this package.
+func register(e Experiment) {
+	if e.Name == "" || e.Question == "" || e.Expect == "" || e.Legs == nil || len(e.Hooks) == 0 || e.Takes == 0 {
+		panic(fmt.Sprintf("experiment %q is incomplete", e.Name))
+	}
+	if slices.Index(groups, e.Group) < 0 {
+		panic(fmt.Sprintf("experiment %q is of no group", e.Name))
+	}
+	if _, ok := Find(e.Name); ok {
+		panic(fmt.Sprintf("experiment %q is registered twice", e.Name))
+	}
+	registry = append(registry, e)
+}
+
+// All experiments in the catalogue's order.
+func All() []Experiment {
+	all := slices.Clone(registry)
+	slices.SortStableFunc(all, func(a, b Experiment) int {
+		return cmp.Or(cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group)), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// Find an experiment by its name.
+func Find(name string) (Experiment, bool) {
+	for _, e := range registry {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Experiment{}, false
+}

@@ -1,0 +1,110 @@
+package experiments
+
+import (
+	"fmt"
+	"syscall"
+
+	"brink/collector"
+	"brink/collector/memory"
+
+	"golang.org/x/sys/unix"
+)
+
+// Verdict is what became of a prediction.
+type Verdict string
+
+// The verdicts.
+const (
+	Held         Verdict = "held"
+	Refuted      Verdict = "refuted"
+	Inconclusive Verdict = "inconclusive"
+	Skipped      Verdict = "skipped"
+)
+
+// Evidence is what the kernel's own hooks told of a leg.
+type Evidence struct {
+	memory.Evidence
+	// Mode is the weakest rung among the hooks that the experiment needs.
+	Mode string
+	// Lost is evidence that did not arrive whole.
+	Lost uint64
+}
+
+// modeNone is the mode of a kernel that cannot be traced.
+const modeNone = "none"
+
+// judge holds prediction, measurement and evidence against each other. The
+// reason names the two sources that disagree; it is empty only when held.
+func judge(limit collector.Limit, p Prediction, m Measurement, e Evidence) (Verdict, string) {
+	if reason := againstMeasurement(p, m); reason != "" {
+		return Refuted, reason
+	}
+	if e.Mode == modeNone {
+		return Inconclusive, "no kernel evidence: the kernel cannot be traced, or a hook that this needs is missing (see brink doctor)"
+	}
+	if e.Lost > 0 {
+		return Inconclusive, fmt.Sprintf("%d pieces of kernel evidence were lost", e.Lost)
+	}
+	if reason := againstEvidence(limit, p, m, e); reason != "" {
+		return Refuted, reason
+	}
+	return Held, ""
+}
+
+func againstMeasurement(p Prediction, m Measurement) string {
+	switch {
+	case m.Problem != "":
+		return "measured: " + m.Problem
+	case m.Value != p.Value:
+		return fmt.Sprintf("predicted %d %s, measured %d (%s)", p.Value, p.Unit, m.Value, errnoWord(m.Errno))
+	case m.Errno != p.Errno:
+		return fmt.Sprintf("predicted %s, measured %s", errnoWord(p.Errno), errnoWord(m.Errno))
+	case (p.Errno != 0 || p.Silent) && m.Refusals == 0:
+		return "predicted a refusal, measured none"
+	}
+	return ""
+}
+
+func againstEvidence(limit collector.Limit, p Prediction, m Measurement, e Evidence) string {
+	if e.Connections != m.Endpoints {
+		return fmt.Sprintf("measured %d established endpoints, the kernel told of %d", m.Endpoints, e.Connections)
+	}
+	if hits := e.HitsOf(limit); hits != uint64(m.Refusals) {
+		return fmt.Sprintf("measured %d refusals, the kernel told of %d by %s", m.Refusals, hits, limit)
+	}
+	for _, h := range e.Hits {
+		if h.Limit != limit {
+			return fmt.Sprintf("the kernel told of %d refusals by %s, which nothing predicted", h.Count, h.Limit)
+		}
+		if !p.Silent && syscall.Errno(h.Errno) != p.Errno {
+			return fmt.Sprintf("predicted %s, the kernel told of %s", errnoWord(p.Errno), errnoWord(syscall.Errno(h.Errno)))
+		}
+	}
+	if entered := e.TimeWaits[collector.TimeWaitEnter]; m.TimeWaits >= 0 && entered != m.TimeWaits {
+		return fmt.Sprintf("measured %d active closes, the kernel told of %d timewait sockets", m.TimeWaits, entered)
+	}
+	return ""
+}
+
+func errnoWord(errno syscall.Errno) string {
+	if errno == 0 {
+		return "no refusal"
+	}
+	return unix.ErrnoName(errno)
+}
+
+// worst is the verdict of several legs together: the first that is not held.
+func worst(legs []LegResult) (Verdict, string) {
+	for _, verdict := range []Verdict{Refuted, Inconclusive, Skipped} {
+		for i, leg := range legs {
+			if leg.Verdict != verdict {
+				continue
+			}
+			if i == 0 {
+				return verdict, leg.Reason
+			}
+			return verdict, leg.Name + ": " + leg.Reason
+		}
+	}
+	return Held, ""
+}

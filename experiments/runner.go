@@ -1,0 +1,156 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"brink/collector"
+	"brink/collector/memory"
+	"brink/experiments/lab"
+)
+
+// A Kernel is where evidence comes from: the tracing of the real one, or a
+// test's.
+type Kernel interface {
+	// Watch begins to gather evidence about a lab's namespace, as part of the
+	// named leg.
+	Watch(ctx context.Context, l *lab.Lab, leg string) error
+	// Evidence ends that, once everything told so far has arrived.
+	Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error)
+	// Lost is the evidence lost since brink began.
+	Lost() (uint64, error)
+	// Mode is the weakest rung among the named hooks.
+	Mode(hooks ...string) string
+	// Source is what a hook rests on, in the kernel's words.
+	Source(collector.Hook) string
+}
+
+// Runner runs experiments one after the other.
+type Runner struct {
+	Kernel Kernel
+	Size   Size
+	// Progress is told what is going on; may be nil.
+	Progress func(format string, args ...any)
+}
+
+// Run runs one experiment. It never fails: what went wrong is in the verdict.
+func (r *Runner) Run(ctx context.Context, e Experiment) Result {
+	began := time.Now()
+	var legs []LegResult
+	for _, leg := range e.Legs(r.Size) {
+		legs = append(legs, r.leg(ctx, e, leg))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	result := Result{
+		Experiment: e.Name, Question: e.Question, Limit: e.Limit.String(),
+		Predicted: legs[0].Predicted, Measured: legs[0].Measured, Evidence: legs[0].Evidence,
+		Duration: time.Since(began).Round(time.Millisecond).Seconds(),
+	}
+	result.Verdict, result.Reason = worst(legs)
+	if len(legs) > 1 {
+		result.Legs = legs
+	}
+	return result
+}
+
+func (r *Runner) leg(ctx context.Context, e Experiment, leg Leg) (result LegResult) {
+	result = LegResult{Name: leg.Name}
+	defer result.end(time.Now())
+	err := r.inLab(ctx, e, leg, &result)
+	var skip *skipError
+	switch {
+	case err == nil:
+	case errors.As(err, &skip):
+		result.Verdict, result.Reason = Skipped, skip.Error()
+	case ctx.Err() != nil:
+		result.Verdict, result.Reason = Inconclusive, "interrupted"
+	default:
+		result.Verdict, result.Reason = Inconclusive, err.Error()
+	}
+	return result
+}
+
+// inLab runs a leg in a lab of its own, which is gone when this returns.
+func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegResult) (err error) {
+	l, err := lab.New(ctx, lab.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := r.Kernel.Watch(ctx, l, leg.Name); err != nil {
+		return err
+	}
+	lostBefore, err := r.Kernel.Lost()
+	if err != nil {
+		return err
+	}
+	b := &Bench{Lab: l, Size: r.Size}
+	if err := leg.Prepare(ctx, b); err != nil {
+		return err
+	}
+	p, err := leg.Predict(ctx, b)
+	if err != nil {
+		return err
+	}
+	result.predicted(p)
+	r.progress("%s, %s: predicted %d %s = %s %s", e.Name, leg.Name, p.Value, p.Unit, p.Formula, formatInputs(p.Inputs))
+	m, err := leg.Push(ctx, b)
+	if err != nil {
+		return err
+	}
+	result.measured(p, m)
+	r.progress("%s, %s: measured %d %s, %s", e.Name, leg.Name, m.Value, p.Unit, errnoWord(m.Errno))
+	evidence, err := r.gather(ctx, e, b, lostBefore)
+	if err != nil {
+		return err
+	}
+	result.evidence(evidence, r.Kernel.Source)
+	result.Verdict, result.Reason = judge(e.Limit, p, m, evidence)
+	if result.Verdict == Held && leg.Inspect != nil {
+		if reason := leg.Inspect(b, m, evidence.Evidence); reason != "" {
+			result.Verdict, result.Reason = Refuted, reason
+		}
+	}
+	return nil
+}
+
+// gather closes every socket of the lab, since an endpoint's record leaves at
+// its end, and takes what the kernel has told.
+func (r *Runner) gather(ctx context.Context, e Experiment, b *Bench, lostBefore uint64) (Evidence, error) {
+	if err := b.closeAll(ctx); err != nil {
+		return Evidence{}, err
+	}
+	told, err := r.Kernel.Evidence(ctx, b.Lab)
+	if err != nil {
+		return Evidence{}, fmt.Errorf("wait for the kernel's evidence: %w", err)
+	}
+	lost, err := r.Kernel.Lost()
+	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost - lostBefore}, err
+}
+
+func (r *Runner) progress(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(format, args...)
+	}
+}
+
+func formatInputs(in []Input) (s string) {
+	for _, input := range in {
+		s += fmt.Sprintf(" %s=%v", input.Name, input.Value)
+	}
+	if s == "" {
+		return s
+	}
+	return "with" + s
+}
+
+// skipError is why an experiment cannot be run on this host.
+type skipError struct{ reason string }
+
+func (s *skipError) Error() string { return s.reason }
+
+func skipf(format string, args ...any) error { return &skipError{fmt.Sprintf(format, args...)} }
