@@ -30,7 +30,7 @@ static __always_inline void refuse(struct refused *r, __u32 hook, __u32 limit, _
 	r->error = error;
 	r->at = bpf_ktime_get_boot_ns();
 	__builtin_memcpy(out, r, sizeof(*out));
-	submit(out);
+	submit_now(out);
 }
 
 /* For refusals in the context of the task that is refused. */

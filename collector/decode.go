@@ -39,8 +39,30 @@ func decode(b []byte) (r record, err error) {
 	default:
 		err = errUndecodable
 	}
+	if err == nil && !r.valid() {
+		return record{}, errUndecodable
+	}
 	return r, err
 }
+
+// valid reports whether the numbers that stand for something are ones that
+// event.h and the kernel's states know: the table looks them up.
+func (r record) valid() bool {
+	switch {
+	case r.ended != nil:
+		return r.ended.Endpoint.Role < uint8(RoleListener)
+	case r.changed != nil:
+		s := r.changed
+		return s.Role <= bpf.BrinkRoleROLE_LISTENER && isState(s.OldState) && isState(s.NewState)
+	case r.refused != nil:
+		return r.refused.Role < bpf.BrinkRoleROLE_LISTENER &&
+			r.refused.Limit > bpf.BrinkLimitLIMIT_NONE && r.refused.Limit < bpf.BrinkLimitLIMIT_COUNT
+	}
+	w := r.timeWait
+	return w.Event > 0 && int(w.Event) < len(timeWaitEvents) && isState(w.Substate)
+}
+
+func isState(n uint32) bool { return n > 0 && n < uint32(len(stateNames)) }
 
 // cast needs 8-byte alignment, which ring buffer samples and heap slices have.
 func cast[T any](b []byte) (*T, error) {

@@ -27,11 +27,18 @@ var errorTypes = map[unix.Errno]string{
 	unix.EINVAL:        "invalid_argument",
 }
 
+// otherError is what OpenTelemetry's conventions want for an error without a
+// name.
+const otherError = "_OTHER"
+
 // ErrorType is the value of error.type for an errno: a word where brink has
 // one, else the errno's own name in lower case.
 func ErrorType(errno unix.Errno) string {
 	if t, ok := errorTypes[errno]; ok {
 		return t
 	}
-	return strings.ToLower(unix.ErrnoName(errno))
+	if name := unix.ErrnoName(errno); name != "" {
+		return strings.ToLower(name)
+	}
+	return otherError
 }

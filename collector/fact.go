@@ -68,15 +68,24 @@ func (o *Owner) Name() string { return cString(o.Comm[:]) }
 // Role is the part an endpoint plays in its connection.
 type Role uint8
 
-// The roles; an endpoint older than brink has RoleUnknown.
+// The roles, numbered as in bpf/event.h. An endpoint older than brink has
+// RoleUnknown; RoleListener is told by a StateChange alone.
 const (
 	RoleUnknown Role = iota
 	RoleClient
 	RoleServer
+	RoleListener
 )
 
+var roleNames = [...]string{"", "client", "server", "listener"}
+
 // String is the value of brink.role; empty for RoleUnknown.
-func (r Role) String() string { return [...]string{"", "client", "server"}[r] }
+func (r Role) String() string {
+	if int(r) < len(roleNames) {
+		return roleNames[r]
+	}
+	return ""
+}
 
 // StateAt is a TCP state and the time it was entered.
 type StateAt struct {
@@ -171,9 +180,14 @@ const (
 	TimeWaitOverflow
 )
 
+var timeWaitEventNames = [...]string{"enter", "leave", "reuse", "reuse", "overflow"}
+
 // String is the value of "event".
 func (e TimeWaitEvent) String() string {
-	return [...]string{"enter", "leave", "reuse", "reuse", "overflow"}[e]
+	if int(e) < len(timeWaitEventNames) {
+		return timeWaitEventNames[e]
+	}
+	return ""
 }
 
 // TimeWait is one step of the tuple's second life.

@@ -39,3 +39,9 @@ func (l Limit) String() string {
 
 // Hook is a row of the loader's hook table, by its number in bpf/event.h.
 type Hook uint32
+
+// The hooks that facts are told apart by.
+const (
+	HookTimeWaitEnter = Hook(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)
+	HookAcceptQueue   = Hook(bpf.BrinkHookHOOK_ACCEPT_QUEUE)
+)

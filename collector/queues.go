@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"brink/bpf"
 	"brink/collector/sockdiag"
 )
 
@@ -48,7 +47,7 @@ func (w *QueueWatch) Look(ctx context.Context, namespaces map[uint32]string, c *
 func fullQueue(netns uint32, path string, count uint64) *LimitHit {
 	hit := &LimitHit{
 		Time: time.Now(), Limit: LimitAcceptQueue, Count: count, Netns: netns,
-		Role: RoleServer, Hook: Hook(bpf.BrinkHookHOOK_ACCEPT_QUEUE),
+		Role: RoleServer, Hook: HookAcceptQueue,
 	}
 	full := fullListeners(path)
 	if len(full) != 1 {

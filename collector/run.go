@@ -57,7 +57,7 @@ func New(source Source, known []Known, sinks ...Sink) *Collector {
 // Run reads until ctx is done or the source is closed, then what is still there.
 // Its error is the source's failure.
 func (c *Collector) Run(ctx context.Context) error {
-	defer c.resolver.stop()
+	defer c.finish()
 	clock := time.Now()
 	for {
 		stopping := ctx.Err() != nil
@@ -104,8 +104,27 @@ func (c *Collector) deliver(f Fact) {
 
 func (c *Collector) takeReturned() {
 	for len(c.returned) > 0 {
-		c.deliver(<-c.returned)
-		c.resolver.done()
+		c.take(<-c.returned)
+	}
+}
+
+func (c *Collector) take(f Fact) {
+	c.deliver(f)
+	c.resolver.done()
+}
+
+// finish hands on what the resolver still has. It reads while it waits: the
+// resolver could not end on a full channel.
+func (c *Collector) finish() {
+	c.resolver.stop()
+	for {
+		select {
+		case f := <-c.returned:
+			c.take(f)
+		case <-c.resolver.stopped:
+			c.takeReturned()
+			return
+		}
 	}
 }
 

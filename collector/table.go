@@ -161,7 +161,7 @@ func (t *Table) enteredTimeWait(c *Connection, flags uint8, emit func(Fact)) {
 	t.timeWait = TimeWait{
 		Time: c.End, Event: TimeWaitEnter, State: TimeWaitState,
 		Local: c.Local, Peer: c.Peer, Netns: c.Netns, Owner: c.Owner,
-		Hook: Hook(bpf.BrinkHookHOOK_TIME_WAIT_ENTER),
+		Hook: HookTimeWaitEnter,
 	}
 	if flags&flagTimeWaitFinWait2 != 0 {
 		t.timeWait.State = FinWait2

@@ -53,7 +53,10 @@ func (c *Connection) Visit(v Visitor) {
 	visitTuple(v, c.Local, c.Peer)
 	c.Owner.visit(v)
 	visitNetns(v, c.Netns)
-	v.List(KeyStates, c.visitStates())
+	if c.nStates > 0 {
+		v.List(KeyStates, c.visitStates())
+	}
+	visitErrorType(v, c.Errno)
 	visitErrno(v, c.Errno)
 	if c.Established() {
 		v.Uint(KeyBytesSent, c.BytesSent)
@@ -86,6 +89,7 @@ func (h *LimitHit) Visit(v Visitor) {
 	v.Time("time", h.Time)
 	v.String(KeyLimit, h.Limit.String())
 	visitErrno(v, h.Errno)
+	visitErrorType(v, h.Errno)
 	if h.Max > 0 {
 		v.Uint(KeyLimitMax, h.Max)
 	}
@@ -105,16 +109,23 @@ func (h *LimitHit) Visit(v Visitor) {
 func (b *BindConflict) Visit(v Visitor) {
 	v.Time("time", b.Time)
 	visitErrno(v, b.Errno)
+	visitErrorType(v, b.Errno)
 	visitTuple(v, b.Local, netip.AddrPort{})
 	b.Owner.visit(v)
 	visitNetns(v, b.Netns)
-	v.List(KeyHolders, func(yield func(func(Visitor)) bool) {
+	if len(b.Holders) > 0 {
+		v.List(KeyHolders, b.visitHolders())
+	}
+}
+
+func (b *BindConflict) visitHolders() iter.Seq[func(Visitor)] {
+	return func(yield func(func(Visitor)) bool) {
 		for i := range b.Holders {
 			if !yield(b.Holders[i].visit) {
 				return
 			}
 		}
-	})
+	}
 }
 
 func (h *Holder) visit(v Visitor) {
@@ -193,12 +204,16 @@ func visitAddress(v Visitor, address, port string, a netip.AddrPort) {
 	}
 }
 
+// An errno that has no name (the kernel's own, from 512 on) is left out; its
+// error.type is not.
 func visitErrno(v Visitor, errno unix.Errno) {
-	if errno == 0 {
-		return
+	visitString(v, KeyErrno, unix.ErrnoName(errno))
+}
+
+func visitErrorType(v Visitor, errno unix.Errno) {
+	if errno != 0 {
+		v.String(KeyErrorType, ErrorType(errno))
 	}
-	v.String(KeyErrorType, ErrorType(errno))
-	v.String(KeyErrno, unix.ErrnoName(errno))
 }
 
 func visitNetns(v Visitor, netns uint32) {

@@ -2,11 +2,12 @@ package experiments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
 	"brink/experiments/lab"
 )
@@ -20,6 +21,7 @@ type Bench struct {
 	Server    *lab.Worker
 	Client    *lab.Worker
 	Listeners []lab.Socket
+	servers   []serving // where one process cannot hold all connections
 	// Notes carry a leg's own findings from Push to Inspect.
 	Notes map[string]int
 }
@@ -100,6 +102,13 @@ func (b *Bench) accepted(ctx context.Context) (open int, err error) {
 		}
 		open += a.Open
 	}
+	for _, s := range b.servers {
+		a, err := s.worker.Accepted(ctx, s.listener.Handle, false)
+		if err != nil {
+			return 0, err
+		}
+		open += a.Open
+	}
 	return open, nil
 }
 
@@ -111,7 +120,24 @@ func (b *Bench) closeAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.awaitQuiet(ctx)
+}
+
+// awaitQuiet waits until no connection of the lab is established any more: the
+// last segments may still be under way when close() returns.
+func (b *Bench) awaitQuiet(ctx context.Context) error {
+	for range 250 {
+		counters, err := b.Lab.Counters(ctx)
+		if err != nil || counters["Tcp.CurrEstab"] == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return errors.New("connections of the lab stay open although every socket was closed")
 }
 
 func (b *Bench) note(name string, value int) {
@@ -143,6 +169,3 @@ func (b *Bench) number(ctx context.Context, name string) (int, error) {
 	}
 	return n, nil
 }
-
-// refusedBy counts a result's refusals with the given errno.
-func refusedBy(r lab.ConnectResult, errno syscall.Errno) int { return r.Errnos[errno] }

@@ -88,8 +88,8 @@ type Measurement struct {
 	Endpoints int
 	// Refusals is how often the kernel said no.
 	Refusals int
-	// TimeWaits is how many connections were closed actively and left a
-	// timewait socket; -1 is "not looked at".
+	// TimeWaits is how many connections were closed actively, which leaves a
+	// timewait socket each.
 	TimeWaits int
 	// Problem is what user space itself saw go wrong, such as a server that
 	// was reached by the wrong client. It refutes.

@@ -13,30 +13,31 @@ import (
 // Result is one experiment's line: the first leg's numbers on top, every leg's
 // below them, and one verdict for all.
 type Result struct {
-	Experiment string         `json:"experiment"`
-	Question   string         `json:"question"`
-	Limit      string         `json:"limit"`
-	Predicted  *predictedJSON `json:"predicted,omitempty"`
-	Measured   *measuredJSON  `json:"measured,omitempty"`
-	Evidence   evidenceJSON   `json:"evidence"`
-	Verdict    Verdict        `json:"verdict"`
-	Reason     string         `json:"reason"`
-	Duration   float64        `json:"duration_seconds"`
-	Legs       []LegResult    `json:"legs,omitempty"`
+	Experiment string       `json:"experiment"`
+	Question   string       `json:"question"`
+	Limit      string       `json:"limit"`
+	Predicted  *Predicted   `json:"predicted,omitempty"`
+	Measured   *Measured    `json:"measured,omitempty"`
+	Evidence   EvidenceJSON `json:"evidence"`
+	Verdict    Verdict      `json:"verdict"`
+	Reason     string       `json:"reason"`
+	Duration   float64      `json:"duration_seconds"`
+	Legs       []LegResult  `json:"legs,omitempty"`
 }
 
 // LegResult is one leg's part of a result.
 type LegResult struct {
-	Name      string         `json:"leg"`
-	Predicted *predictedJSON `json:"predicted,omitempty"`
-	Measured  *measuredJSON  `json:"measured,omitempty"`
-	Evidence  evidenceJSON   `json:"evidence"`
-	Verdict   Verdict        `json:"verdict"`
-	Reason    string         `json:"reason"`
-	Duration  float64        `json:"duration_seconds"`
+	Name      string       `json:"leg"`
+	Predicted *Predicted   `json:"predicted,omitempty"`
+	Measured  *Measured    `json:"measured,omitempty"`
+	Evidence  EvidenceJSON `json:"evidence"`
+	Verdict   Verdict      `json:"verdict"`
+	Reason    string       `json:"reason"`
+	Duration  float64      `json:"duration_seconds"`
 }
 
-type predictedJSON struct {
+// Predicted is a prediction as it is written.
+type Predicted struct {
 	Value   int    `json:"value"`
 	Unit    string `json:"unit"`
 	Formula string `json:"formula"`
@@ -44,7 +45,8 @@ type predictedJSON struct {
 	Errno   string `json:"brink.errno,omitempty"`
 }
 
-type measuredJSON struct {
+// Measured is a measurement as it is written.
+type Measured struct {
 	Value     int    `json:"value"`
 	Unit      string `json:"unit"`
 	Errno     string `json:"brink.errno,omitempty"`
@@ -52,15 +54,17 @@ type measuredJSON struct {
 	Refusals  int    `json:"refusals"`
 }
 
-type evidenceJSON struct {
+// EvidenceJSON is the kernel's evidence as it is written.
+type EvidenceJSON struct {
 	Mode        string    `json:"mode"`
 	Connections int       `json:"connections"`
-	Hits        []hitJSON `json:"hits"`
+	Hits        []HitJSON `json:"hits"`
 	TimeWaits   int       `json:"time_waits,omitempty"`
 	Lost        uint64    `json:"lost"`
 }
 
-type hitJSON struct {
+// HitJSON is a count of refusals as it is written.
+type HitJSON struct {
 	Limit string `json:"brink.limit"`
 	Errno string `json:"brink.errno,omitempty"`
 	Count uint64 `json:"count"`
@@ -95,14 +99,14 @@ func (in inputs) MarshalJSON() ([]byte, error) {
 }
 
 func (leg *LegResult) predicted(p Prediction) {
-	leg.Predicted = &predictedJSON{Value: p.Value, Unit: p.Unit, Formula: p.Formula, Inputs: p.Inputs}
+	leg.Predicted = &Predicted{Value: p.Value, Unit: p.Unit, Formula: p.Formula, Inputs: p.Inputs}
 	if p.Errno != 0 {
 		leg.Predicted.Errno = unix.ErrnoName(p.Errno)
 	}
 }
 
 func (leg *LegResult) measured(p Prediction, m Measurement) {
-	leg.Measured = &measuredJSON{Value: m.Value, Unit: p.Unit, Refusals: m.Refusals}
+	leg.Measured = &Measured{Value: m.Value, Unit: p.Unit, Refusals: m.Refusals}
 	if m.Errno != 0 {
 		leg.Measured.Errno = unix.ErrnoName(m.Errno)
 		leg.Measured.ErrorType = collector.ErrorType(m.Errno)
@@ -110,12 +114,12 @@ func (leg *LegResult) measured(p Prediction, m Measurement) {
 }
 
 func (leg *LegResult) evidence(e Evidence, source func(collector.Hook) string) {
-	leg.Evidence = evidenceJSON{
+	leg.Evidence = EvidenceJSON{
 		Mode: e.Mode, Connections: e.Connections, Lost: e.Lost,
-		TimeWaits: e.TimeWaits[collector.TimeWaitEnter], Hits: []hitJSON{},
+		TimeWaits: e.TimeWaits[collector.TimeWaitEnter], Hits: []HitJSON{},
 	}
 	for _, h := range e.Hits {
-		hit := hitJSON{Limit: h.Limit.String(), Count: h.Count, Hook: source(h.Hook)}
+		hit := HitJSON{Limit: h.Limit.String(), Count: h.Count, Hook: source(h.Hook)}
 		if h.Errno != 0 {
 			hit.Errno = unix.ErrnoName(h.Errno)
 		}
@@ -126,6 +130,6 @@ func (leg *LegResult) evidence(e Evidence, source func(collector.Hook) string) {
 func (leg *LegResult) end(began time.Time) {
 	leg.Duration = time.Since(began).Round(time.Millisecond).Seconds()
 	if leg.Evidence.Hits == nil {
-		leg.Evidence = evidenceJSON{Mode: modeNone, Hits: []hitJSON{}}
+		leg.Evidence = EvidenceJSON{Mode: modeNone, Hits: []HitJSON{}}
 	}
 }

@@ -17,6 +17,9 @@ type Kernel interface {
 	// Watch begins to gather evidence about a lab's namespace, as part of the
 	// named leg.
 	Watch(ctx context.Context, l *lab.Lab, leg string) error
+	// Settle waits until everything told so far has been looked into, while the
+	// sockets that it is about are still there.
+	Settle(context.Context) error
 	// Evidence ends that, once everything told so far has arrived.
 	Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error)
 	// Lost is the evidence lost since brink began.
@@ -31,13 +34,18 @@ type Kernel interface {
 type Runner struct {
 	Kernel Kernel
 	Size   Size
-	// Progress is told what is going on; may be nil.
+	// Began, Ended and Progress are told what is going on; each may be nil.
+	Began    func(Experiment)
+	Ended    func(Result)
 	Progress func(format string, args ...any)
 }
 
 // Run runs one experiment. It never fails: what went wrong is in the verdict.
 func (r *Runner) Run(ctx context.Context, e Experiment) Result {
 	began := time.Now()
+	if r.Began != nil {
+		r.Began(e)
+	}
 	var legs []LegResult
 	for _, leg := range e.Legs(r.Size) {
 		legs = append(legs, r.leg(ctx, e, leg))
@@ -53,6 +61,9 @@ func (r *Runner) Run(ctx context.Context, e Experiment) Result {
 	result.Verdict, result.Reason = worst(legs)
 	if len(legs) > 1 {
 		result.Legs = legs
+	}
+	if r.Ended != nil {
+		r.Ended(result)
 	}
 	return result
 }
@@ -121,6 +132,9 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 // gather closes every socket of the lab, since an endpoint's record leaves at
 // its end, and takes what the kernel has told.
 func (r *Runner) gather(ctx context.Context, e Experiment, b *Bench, lostBefore uint64) (Evidence, error) {
+	if err := r.Kernel.Settle(ctx); err != nil {
+		return Evidence{}, err
+	}
 	if err := b.closeAll(ctx); err != nil {
 		return Evidence{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"brink/collector"
+	"brink/collector/otlp"
 	"brink/collector/sockdiag"
 	"brink/loader"
 
@@ -81,4 +82,10 @@ func parseNetns(s string) (uint32, error) {
 		return 0, usagef("--netns %s: give an inode number (lsns -t net), pid:N, or a path such as /run/netns/NAME", s)
 	}
 	return uint32(info.Sys().(*syscall.Stat_t).Ino), nil
+}
+
+// identify is the trace identity of a connection, as the spans have it.
+func identify(c *collector.Connection) (traceID, spanID string) {
+	trace, span, _ := otlp.Identity(c)
+	return trace.String(), span.String()
 }

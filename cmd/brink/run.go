@@ -1,6 +1,145 @@
 package main
-import "github.com/urfave/cli/v2"
-import "brink/collector"
-func runCommand() *cli.Command { return &cli.Command{Name:"run"} }
-func listCommand() *cli.Command { return &cli.Command{Name:"list"} }
-func identify(*collector.Connection) (string,string) {return "",""}
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"brink/experiments"
+	"brink/experiments/report"
+	"brink/loader"
+
+	"github.com/urfave/cli/v2"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "run experiments with the kernel traced, and judge their predictions",
+		ArgsUsage: "[NAME ...]",
+		Description: "Each experiment computes a prediction from settings, pushes connections until the kernel\n" +
+			"says no, in a private network namespace, and holds prediction, measurement and the\n" +
+			"kernel's own evidence against each other. Nothing on the host changes. Without a name\n" +
+			"all of them run; brink list shows the names.\n\n" +
+			"   brink run                           all, at a size that takes seconds\n" +
+			"   brink run ephemeral-ports --full    one, with this host's real values",
+		Flags: []cli.Flag{
+			jsonFlag(), rungFlag(),
+			&cli.BoolFlag{Name: "full", Usage: "push to the host's real values instead of small ones"},
+			&cli.StringFlag{Name: "out", Value: "brink-report", Usage: "write results.jsonl and spans.otlp.jsonl into `DIR`"},
+		},
+		Action: run,
+	}
+}
+
+func run(c *cli.Context) (err error) {
+	chosen, err := choose(c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	rung, err := loader.ParseRung(c.String("rung"))
+	if err != nil {
+		return usageError{err}
+	}
+	files, err := report.Create(c.String("out"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
+	kernel, err := traceLabs(c.Context, rung, filepath.Join(c.String("out"), report.SpansFile))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kernel.close()) }()
+	if advice := kernel.tracer.Advice(); advice != "" {
+		fmt.Fprintf(os.Stderr, "brink: running without kernel evidence: %s\n", advice)
+	}
+	runner := kernel.runner(experiments.Size{Full: c.Bool("full")})
+	results, err := runAll(c, runner, chosen, files)
+	if err != nil {
+		return err
+	}
+	return conclude(c, results)
+}
+
+// choose finds the named experiments, or takes all.
+func choose(names []string) ([]experiments.Experiment, error) {
+	if len(names) == 0 {
+		return experiments.All(), nil
+	}
+	var chosen []experiments.Experiment
+	for _, name := range names {
+		if strings.HasPrefix(name, "-") {
+			return nil, usagef("unknown option %s: see brink run --help", name)
+		}
+		e, ok := experiments.Find(name)
+		if !ok {
+			return nil, usagef("there is no experiment %q: brink list shows them", name)
+		}
+		chosen = append(chosen, e)
+	}
+	return chosen, nil
+}
+
+func runAll(c *cli.Context, r *experiments.Runner, chosen []experiments.Experiment, files *report.Files) ([]experiments.Result, error) {
+	var results []experiments.Result
+	for _, e := range chosen {
+		result := r.Run(c.Context, e)
+		results = append(results, result)
+		if err := files.Add(result); err != nil {
+			return results, err
+		}
+		if c.Bool("json") {
+			if err := report.WriteLine(os.Stdout, result); err != nil {
+				return results, err
+			}
+		}
+		if c.Context.Err() != nil {
+			break
+		}
+	}
+	return results, nil
+}
+
+// conclude shows the table and makes the exit status: 0 only if all held.
+func conclude(c *cli.Context, results []experiments.Result) error {
+	if !c.Bool("json") {
+		report.Table(newTable(os.Stdout), results, colourful(os.Stdout))
+		fmt.Printf("\nreport: %s, %s\n", filepath.Join(c.String("out"), report.ResultsFile), filepath.Join(c.String("out"), report.SpansFile))
+	}
+	if c.Context.Err() != nil {
+		return errors.New("interrupted")
+	}
+	for _, r := range results {
+		if r.Verdict != experiments.Held {
+			return errNotHeld
+		}
+	}
+	return nil
+}
+
+// progress writes to standard error, where results do not go.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+}
+
+func listCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "show the experiments: what they ask, what they predict, how long they take",
+		Flags: []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("list takes no argument %q", c.Args().First())
+			}
+			if c.Bool("json") {
+				return report.ListJSON(os.Stdout, experiments.All())
+			}
+			report.List(newTable(os.Stdout), experiments.All())
+			return nil
+		},
+	}
+}

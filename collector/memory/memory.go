@@ -33,6 +33,8 @@ type Evidence struct {
 	Conflicts   []collector.BindConflict
 	// TimeWaits counts the steps of timewait sockets.
 	TimeWaits map[collector.TimeWaitEvent]int
+	// Turned counts orphans whose timewait socket went on to TIME_WAIT.
+	Turned int
 	// Errors counts ended endpoints by errno, 0 among them.
 	Errors map[unix.Errno]int
 }
@@ -61,7 +63,7 @@ func (s *Sink) Accept(f collector.Fact) {
 	case *collector.BindConflict:
 		s.of(f.Netns).conflict(f)
 	case *collector.TimeWait:
-		s.of(f.Netns).TimeWaits[f.Event]++
+		s.of(f.Netns).timeWait(f)
 	}
 }
 
@@ -93,6 +95,16 @@ func (e *Evidence) connection(c *collector.Connection) {
 		e.Failed++
 	}
 	e.Errors[c.Errno]++
+}
+
+// timeWait counts an entry once: an orphan that entered in FIN_WAIT2 and then
+// turned into TIME_WAIT is told a second time, by another hook.
+func (e *Evidence) timeWait(t *collector.TimeWait) {
+	if t.Event == collector.TimeWaitEnter && t.Hook != collector.HookTimeWaitEnter {
+		e.Turned++
+		return
+	}
+	e.TimeWaits[t.Event]++
 }
 
 func (e *Evidence) conflict(c *collector.BindConflict) {

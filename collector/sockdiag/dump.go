@@ -73,7 +73,7 @@ func Dump(q Query) ([]Socket, error) {
 }
 
 func dial(netnsPath string) (*netlink.Conn, error) {
-	if netnsPath == "" {
+	if netnsPath == "" || isOwnNetns(netnsPath) {
 		return netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	}
 	ns, err := os.Open(netnsPath)

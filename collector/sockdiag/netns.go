@@ -38,6 +38,12 @@ func Namespaces() map[uint32]string {
 	return found
 }
 
+// isOwnNetns spares setns(2), which takes root even to stay where one is.
+func isOwnNetns(path string) bool {
+	own, err := netnsInode("/proc/thread-self/ns/net")
+	return err == nil && isNetns(path, own)
+}
+
 func isNetns(path string, netns uint32) bool {
 	inode, err := netnsInode(path)
 	return err == nil && inode == netns

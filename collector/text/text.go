@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	"brink/collector"
 
@@ -154,10 +155,12 @@ func round(d time.Duration) time.Duration {
 	return d
 }
 
-// printable keeps a process from writing to the terminal by its name.
+// printable keeps a process from writing to the terminal by its name: neither
+// escape codes (of C1, too: U+009B starts one by itself) nor changes of the
+// writing's direction.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

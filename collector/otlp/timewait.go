@@ -1,0 +1,112 @@
+package otlp
+
+import (
+	"container/list"
+	"iter"
+	"net/netip"
+	"time"
+
+	"brink/collector"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// maxOpenTimeWaits bounds what is remembered of tuples that have not left
+// TIME_WAIT yet: at 60 seconds each, 1,000 a second fit.
+const maxOpenTimeWaits = 1 << 16
+
+// tuple is what a connection and the timewait socket after it have in common.
+type tuple struct {
+	netns       uint32
+	local, peer netip.AddrPort
+}
+
+func tupleOf(f *collector.TimeWait) tuple { return tuple{f.Netns, f.Local, f.Peer} }
+
+// ended is the connection that was told last. The collector tells that a tuple
+// entered TIME_WAIT at once after the end of its connection, so this one is
+// all that has to be remembered to name the parent.
+type ended struct {
+	tuple tuple
+	span  trace.SpanContext
+}
+
+// timeWait is a tuple's second life, as far as it is known.
+type timeWait struct {
+	enter  collector.TimeWait // the step that began it
+	turned time.Time          // when one of kind fin_wait_2 turned into a true one
+	parent trace.SpanContext  // the connection's, if it is known
+	leg    *Span              // the experiment's, if there is one
+}
+
+// unwanted: the connection was sampled out, and this goes with it.
+func (t *timeWait) unwanted() bool { return t.parent.IsValid() && !t.parent.IsSampled() }
+
+// timeWaits holds the open ones, the oldest first, up to a limit: a span must
+// have its end before it is exported, and leaving comes a minute after entering.
+type timeWaits struct {
+	open    map[tuple]*list.Element // of *timeWait
+	oldest  *list.List
+	limit   int
+	dropped uint64 // spans that will never be: no room, or no leaving told
+}
+
+func newTimeWaits(limit int) timeWaits {
+	return timeWaits{open: map[tuple]*list.Element{}, oldest: list.New(), limit: limit}
+}
+
+// add notes that a timewait socket took a tuple over. One of kind fin_wait_2 is
+// remembered also when it is unwanted, so that its turning is not mistaken for
+// a new one.
+func (w *timeWaits) add(t *timeWait) {
+	w.drop(tupleOf(&t.enter)) // its leaving was not told
+	if t.unwanted() && t.enter.State != collector.FinWait2 {
+		return
+	}
+	if len(w.open) >= w.limit {
+		w.drop(tupleOf(&w.oldest.Front().Value.(*timeWait).enter))
+	}
+	w.open[tupleOf(&t.enter)] = w.oldest.PushBack(t)
+}
+
+// turn notes that one of kind fin_wait_2 turned true, and reports whether there
+// was one.
+func (w *timeWaits) turn(f *collector.TimeWait) bool {
+	element, ok := w.open[tupleOf(f)]
+	if !ok || f.State != collector.TimeWaitState {
+		return false
+	}
+	t := element.Value.(*timeWait)
+	if t.enter.State != collector.FinWait2 {
+		return false
+	}
+	t.turned, t.enter.State = f.Time, f.State
+	return true
+}
+
+func (w *timeWaits) drop(of tuple) {
+	if t := w.take(of); t != nil && !t.unwanted() {
+		w.dropped++
+	}
+}
+
+// take removes and returns the open one of a tuple, or nil.
+func (w *timeWaits) take(of tuple) *timeWait {
+	element, ok := w.open[of]
+	if !ok {
+		return nil
+	}
+	delete(w.open, of)
+	return w.oldest.Remove(element).(*timeWait)
+}
+
+// all are the open ones, the oldest first.
+func (w *timeWaits) all() iter.Seq[*timeWait] {
+	return func(yield func(*timeWait) bool) {
+		for element := w.oldest.Front(); element != nil; element = element.Next() {
+			if !yield(element.Value.(*timeWait)) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"brink/collector"
+)
+
+func init() {
+	register(Experiment{
+		Name: "ephemeral-ports", Group: Ports, Takes: 2 * time.Second,
+		Question: "how many connections from one address to one destination?",
+		Expect:   "the range's size minus reserved ports; then EADDRNOTAVAIL",
+		Limit:    collector.LimitEphemeralPorts,
+		Hooks:    []string{"state", "connect", "accept", "port_choice"},
+		Legs: func(s Size) []Leg {
+			if s.Full {
+				return []Leg{exhaustPorts(IPv4, hostRange)}
+			}
+			return []Leg{
+				exhaustPorts(IPv4, smallRange), exhaustPorts(IPv6, smallRange),
+				twoDestinations(IPv4), reservedPorts(IPv4),
+			}
+		},
+	})
+}
+
+// A portRange is what the two sysctls of a lab are set to.
+type portRange struct{ low, high, reserved string }
+
+func (r portRange) apply(ctx context.Context, b *Bench) error {
+	return b.set(ctx, "net.ipv4.ip_local_port_range", r.low+" "+r.high, "net.ipv4.ip_local_reserved_ports", r.reserved)
+}
+
+func smallRange() (portRange, error) { return portRange{low: "40000", high: "40199"}, nil }
+
+// hostRange copies the settings of the namespace that brink runs in.
+func hostRange() (portRange, error) {
+	limits, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return portRange{}, err
+	}
+	f := strings.Fields(string(limits))
+	if len(f) != 2 {
+		return portRange{}, fmt.Errorf("ip_local_port_range is %q, not two numbers", limits)
+	}
+	reserved, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_reserved_ports")
+	return portRange{low: f[0], high: f[1], reserved: strings.TrimSpace(string(reserved))}, err
+}
+
+// exhaustPorts pushes one address against one destination until no port is left.
+func exhaustPorts(f Family, settings func() (portRange, error)) Leg {
+	to := f.at(1, firstPort)
+	return Leg{
+		Name: f.String(),
+		Prepare: func(ctx context.Context, b *Bench) error {
+			r, err := settings()
+			if err != nil {
+				return err
+			}
+			if err := b.addAddresses(ctx, f, 1); err != nil {
+				return err
+			}
+			if err := r.apply(ctx, b); err != nil {
+				return err
+			}
+			return b.serveMany(ctx, to, 1<<16)
+		},
+		Predict: func(ctx context.Context, b *Bench) (Prediction, error) {
+			return b.predictPorts(ctx, 1, syscall.EADDRNOTAVAIL)
+		},
+		Push: func(ctx context.Context, b *Bench) (Measurement, error) {
+			return b.pushMany(ctx, []netip.AddrPort{to}, 0)
+		},
+	}
+}
+
+// twoDestinations is the control: the same load, with the limit out of the way.
+func twoDestinations(f Family) Leg {
+	to := twoPorts(f)
+	return Leg{
+		Name: "two destinations",
+		Prepare: func(ctx context.Context, b *Bench) error {
+			if err := b.set(ctx, "net.ipv4.ip_local_port_range", "40000 40199"); err != nil {
+				return err
+			}
+			return prepareServers(f, 1, to...)(ctx, b)
+		},
+		Predict: func(ctx context.Context, b *Bench) (Prediction, error) { return b.predictPorts(ctx, 2, 0) },
+		Push: func(ctx context.Context, b *Bench) (Measurement, error) {
+			p, err := b.predictPorts(ctx, 2, 0)
+			if err != nil {
+				return Measurement{}, err
+			}
+			return b.pushMany(ctx, to, p.Value)
+		},
+	}
+}
+
+// reservedPorts shows that ip_local_reserved_ports subtracts.
+func reservedPorts(f Family) Leg {
+	leg := exhaustPorts(f, func() (portRange, error) {
+		return portRange{low: "40000", high: "40099", reserved: "40010-40019,40050,50000"}, nil
+	})
+	leg.Name = "reserved ports"
+	return leg
+}
+
+// predictPorts computes from the lab's own settings what one address gets to
+// each of the destinations.
+func (b *Bench) predictPorts(ctx context.Context, destinations int, end syscall.Errno) (Prediction, error) {
+	limits, err := b.Lab.Sysctl(ctx, "net.ipv4.ip_local_port_range")
+	if err != nil {
+		return Prediction{}, err
+	}
+	var low, high int
+	if _, err := fmt.Sscan(limits, &low, &high); err != nil {
+		return Prediction{}, fmt.Errorf("ip_local_port_range is %q: %w", limits, err)
+	}
+	list, err := b.Lab.Sysctl(ctx, "net.ipv4.ip_local_reserved_ports")
+	if err != nil {
+		return Prediction{}, err
+	}
+	reserved, err := reservedWithin(list, low, high)
+	p := Prediction{
+		Value: (high - low + 1 - reserved) * destinations, Unit: "connections",
+		Formula: "high - low + 1 - reserved",
+		Inputs:  []Input{{"low", low}, {"high", high}, {"reserved", reserved}}, Errno: end,
+	}
+	if destinations > 1 {
+		p.Formula = "destinations × (high - low + 1 - reserved)"
+		p.Inputs = append(p.Inputs, Input{"destinations", destinations})
+	}
+	return p, err
+}
+
+// reservedWithin counts the ports of a list such as "8080,9000-9010" that lie
+// within low and high. The kernel keeps the list as a bitmap, so it is free of
+// overlaps when read back (proc_do_large_bitmap).
+func reservedWithin(list string, low, high int) (n int, err error) {
+	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
+		if part == "" {
+			continue
+		}
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, err := strconv.Atoi(first)
+		if err != nil {
+			return 0, fmt.Errorf("ip_local_reserved_ports has %q: %w", part, err)
+		}
+		to, err := strconv.Atoi(last)
+		if err != nil {
+			return 0, fmt.Errorf("ip_local_reserved_ports has %q: %w", part, err)
+		}
+		n += max(0, min(to, high)-max(from, low)+1)
+	}
+	return n, nil
+}
