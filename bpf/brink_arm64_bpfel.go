@@ -293,12 +293,19 @@ const (
 	BrinkProgKretprobeTcpV6Connect            = "kretprobe_tcp_v6_connect"
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
-	BrinkProgRawTpSysExit                     = "raw_tp_sys_exit"
-	BrinkVarAcceptBySyscall                   = "accept_by_syscall"
-	BrinkVarBindBySyscall                     = "bind_by_syscall"
+	BrinkProgTpSysEnterBind                   = "tp_sys_enter_bind"
+	BrinkProgTpSysEnterConnect                = "tp_sys_enter_connect"
+	BrinkProgTpSysEnterListen                 = "tp_sys_enter_listen"
+	BrinkProgTpSysExitAccept                  = "tp_sys_exit_accept"
+	BrinkProgTpSysExitAccept4                 = "tp_sys_exit_accept4"
+	BrinkProgTpSysExitAccept4Descriptor       = "tp_sys_exit_accept4_descriptor"
+	BrinkProgTpSysExitAcceptDescriptor        = "tp_sys_exit_accept_descriptor"
+	BrinkProgTpSysExitBind                    = "tp_sys_exit_bind"
+	BrinkProgTpSysExitConnect                 = "tp_sys_exit_connect"
+	BrinkProgTpSysExitListen                  = "tp_sys_exit_listen"
+	BrinkProgTpSysExitSocketDescriptor        = "tp_sys_exit_socket_descriptor"
 	BrinkVarConnectBySyscall                  = "connect_by_syscall"
 	BrinkVarConnectResults                    = "connect_results"
-	BrinkVarDescriptorsBySyscall              = "descriptors_by_syscall"
 	BrinkVarFilterByCgroup                    = "filter_by_cgroup"
 	BrinkVarFilterByCidr                      = "filter_by_cidr"
 	BrinkVarFilterByNetns                     = "filter_by_netns"
@@ -398,7 +405,17 @@ type BrinkProgramSpecs struct {
 	KretprobeTcpV6Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state"`
-	RawTpSysExit                     *ebpf.ProgramSpec `ebpf:"raw_tp_sys_exit"`
+	TpSysEnterBind                   *ebpf.ProgramSpec `ebpf:"tp_sys_enter_bind"`
+	TpSysEnterConnect                *ebpf.ProgramSpec `ebpf:"tp_sys_enter_connect"`
+	TpSysEnterListen                 *ebpf.ProgramSpec `ebpf:"tp_sys_enter_listen"`
+	TpSysExitAccept                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept"`
+	TpSysExitAccept4                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept4"`
+	TpSysExitAccept4Descriptor       *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept4_descriptor"`
+	TpSysExitAcceptDescriptor        *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept_descriptor"`
+	TpSysExitBind                    *ebpf.ProgramSpec `ebpf:"tp_sys_exit_bind"`
+	TpSysExitConnect                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_connect"`
+	TpSysExitListen                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_listen"`
+	TpSysExitSocketDescriptor        *ebpf.ProgramSpec `ebpf:"tp_sys_exit_socket_descriptor"`
 }
 
 // BrinkMapSpecs contains maps before they are loaded into the kernel.
@@ -422,20 +439,17 @@ type BrinkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BrinkVariableSpecs struct {
-	AcceptBySyscall      *ebpf.VariableSpec `ebpf:"accept_by_syscall"`
-	BindBySyscall        *ebpf.VariableSpec `ebpf:"bind_by_syscall"`
-	ConnectBySyscall     *ebpf.VariableSpec `ebpf:"connect_by_syscall"`
-	ConnectResults       *ebpf.VariableSpec `ebpf:"connect_results"`
-	DescriptorsBySyscall *ebpf.VariableSpec `ebpf:"descriptors_by_syscall"`
-	FilterByCgroup       *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
-	FilterByCidr         *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
-	FilterByNetns        *ebpf.VariableSpec `ebpf:"filter_by_netns"`
-	FilterPid            *ebpf.VariableSpec `ebpf:"filter_pid"`
-	FilterPort           *ebpf.VariableSpec `ebpf:"filter_port"`
-	Mirrored             *ebpf.VariableSpec `ebpf:"mirrored"`
-	PortChoices          *ebpf.VariableSpec `ebpf:"port_choices"`
-	StreamStates         *ebpf.VariableSpec `ebpf:"stream_states"`
-	TimeWaitResults      *ebpf.VariableSpec `ebpf:"time_wait_results"`
+	ConnectBySyscall *ebpf.VariableSpec `ebpf:"connect_by_syscall"`
+	ConnectResults   *ebpf.VariableSpec `ebpf:"connect_results"`
+	FilterByCgroup   *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
+	FilterByCidr     *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
+	FilterByNetns    *ebpf.VariableSpec `ebpf:"filter_by_netns"`
+	FilterPid        *ebpf.VariableSpec `ebpf:"filter_pid"`
+	FilterPort       *ebpf.VariableSpec `ebpf:"filter_port"`
+	Mirrored         *ebpf.VariableSpec `ebpf:"mirrored"`
+	PortChoices      *ebpf.VariableSpec `ebpf:"port_choices"`
+	StreamStates     *ebpf.VariableSpec `ebpf:"stream_states"`
+	TimeWaitResults  *ebpf.VariableSpec `ebpf:"time_wait_results"`
 }
 
 // BrinkObjects contains all objects after they have been loaded into the kernel.
@@ -491,20 +505,17 @@ func (m *BrinkMaps) Close() error {
 //
 // It can be passed to LoadBrinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BrinkVariables struct {
-	AcceptBySyscall      *ebpf.Variable `ebpf:"accept_by_syscall"`
-	BindBySyscall        *ebpf.Variable `ebpf:"bind_by_syscall"`
-	ConnectBySyscall     *ebpf.Variable `ebpf:"connect_by_syscall"`
-	ConnectResults       *ebpf.Variable `ebpf:"connect_results"`
-	DescriptorsBySyscall *ebpf.Variable `ebpf:"descriptors_by_syscall"`
-	FilterByCgroup       *ebpf.Variable `ebpf:"filter_by_cgroup"`
-	FilterByCidr         *ebpf.Variable `ebpf:"filter_by_cidr"`
-	FilterByNetns        *ebpf.Variable `ebpf:"filter_by_netns"`
-	FilterPid            *ebpf.Variable `ebpf:"filter_pid"`
-	FilterPort           *ebpf.Variable `ebpf:"filter_port"`
-	Mirrored             *ebpf.Variable `ebpf:"mirrored"`
-	PortChoices          *ebpf.Variable `ebpf:"port_choices"`
-	StreamStates         *ebpf.Variable `ebpf:"stream_states"`
-	TimeWaitResults      *ebpf.Variable `ebpf:"time_wait_results"`
+	ConnectBySyscall *ebpf.Variable `ebpf:"connect_by_syscall"`
+	ConnectResults   *ebpf.Variable `ebpf:"connect_results"`
+	FilterByCgroup   *ebpf.Variable `ebpf:"filter_by_cgroup"`
+	FilterByCidr     *ebpf.Variable `ebpf:"filter_by_cidr"`
+	FilterByNetns    *ebpf.Variable `ebpf:"filter_by_netns"`
+	FilterPid        *ebpf.Variable `ebpf:"filter_pid"`
+	FilterPort       *ebpf.Variable `ebpf:"filter_port"`
+	Mirrored         *ebpf.Variable `ebpf:"mirrored"`
+	PortChoices      *ebpf.Variable `ebpf:"port_choices"`
+	StreamStates     *ebpf.Variable `ebpf:"stream_states"`
+	TimeWaitResults  *ebpf.Variable `ebpf:"time_wait_results"`
 }
 
 // BrinkPrograms contains all programs after they have been loaded into the kernel.
@@ -557,7 +568,17 @@ type BrinkPrograms struct {
 	KretprobeTcpV6Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.Program `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state"`
-	RawTpSysExit                     *ebpf.Program `ebpf:"raw_tp_sys_exit"`
+	TpSysEnterBind                   *ebpf.Program `ebpf:"tp_sys_enter_bind"`
+	TpSysEnterConnect                *ebpf.Program `ebpf:"tp_sys_enter_connect"`
+	TpSysEnterListen                 *ebpf.Program `ebpf:"tp_sys_enter_listen"`
+	TpSysExitAccept                  *ebpf.Program `ebpf:"tp_sys_exit_accept"`
+	TpSysExitAccept4                 *ebpf.Program `ebpf:"tp_sys_exit_accept4"`
+	TpSysExitAccept4Descriptor       *ebpf.Program `ebpf:"tp_sys_exit_accept4_descriptor"`
+	TpSysExitAcceptDescriptor        *ebpf.Program `ebpf:"tp_sys_exit_accept_descriptor"`
+	TpSysExitBind                    *ebpf.Program `ebpf:"tp_sys_exit_bind"`
+	TpSysExitConnect                 *ebpf.Program `ebpf:"tp_sys_exit_connect"`
+	TpSysExitListen                  *ebpf.Program `ebpf:"tp_sys_exit_listen"`
+	TpSysExitSocketDescriptor        *ebpf.Program `ebpf:"tp_sys_exit_socket_descriptor"`
 }
 
 func (p *BrinkPrograms) Close() error {
@@ -608,7 +629,17 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeTcpV6Connect,
 		p.KretprobeTcpV6SynRecvSock,
 		p.RawTpInetSockSetState,
-		p.RawTpSysExit,
+		p.TpSysEnterBind,
+		p.TpSysEnterConnect,
+		p.TpSysEnterListen,
+		p.TpSysExitAccept,
+		p.TpSysExitAccept4,
+		p.TpSysExitAccept4Descriptor,
+		p.TpSysExitAcceptDescriptor,
+		p.TpSysExitBind,
+		p.TpSysExitConnect,
+		p.TpSysExitListen,
+		p.TpSysExitSocketDescriptor,
 	)
 }
 

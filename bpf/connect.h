@@ -66,8 +66,15 @@ static __always_inline void refused_before_syn(struct sock *sk, const void *addr
 	send_ended(sk, &e, HOOK_CONNECT, TCP_CLOSE, error);
 }
 
+/* Where the port search has no hook, its no is in the call's result. By now the
+ * socket has lost its destination (tcp_v4_connect, at its label failure), the
+ * record has it. */
 static __always_inline void result_arrived(struct sock *sk, struct endpoint *e, __u32 error)
 {
+	struct refused r = {.tuple = e->tuple, .netns = e->netns};
+
+	if (error == EADDRNOTAVAIL && !port_choices)
+		refuse_port_choice(&r, e->tuple.local_port);
 	e->flags &= ~ENDPOINT_AWAITS_RESULT;
 	send_ended(sk, e, HOOK_CONNECT, TCP_SYN_SENT, error);
 	forget(sk);

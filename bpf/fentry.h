@@ -15,8 +15,13 @@ static __always_inline long returned(unsigned long long *ctx, int args)
 {
 	__u64 result = 0;
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_func_ret))
-		return ctx[args];
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_func_ret)) {
+		result = ctx[args];
+		/* else clang merges the two ways into one load through a pointer
+		 * computed from ctx, which the verifier does not allow */
+		barrier_var(result);
+		return result;
+	}
 	bpf_get_func_ret(ctx, &result);
 	return result;
 }

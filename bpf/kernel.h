@@ -158,17 +158,11 @@ struct signal_struct {
 	struct rlimit rlim[16];
 };
 
-struct thread_info {
-	unsigned long flags;  /* arm64: TIF_32BIT */
-	__u32	      status; /* x86: TS_COMPAT */
-};
-
 struct nsproxy {
 	struct net *net_ns;
 };
 
 struct task_struct {
-	struct thread_info    thread_info;
 	struct files_struct  *files;
 	struct signal_struct *signal;
 	struct nsproxy	     *nsproxy;

@@ -7,49 +7,7 @@
 #ifndef BRINK_KPROBE_H
 #define BRINK_KPROBE_H
 
-#include "emit.h"
-
-static __always_inline struct call this_call(__u64 hook)
-{
-	return (struct call){.task = bpf_get_current_pid_tgid(), .hook = hook};
-}
-
-static __always_inline int enter(__u64 hook, const void *first, const void *second, __u64 third)
-{
-	struct entered e = {.first = (__u64)first, .second = (__u64)second, .third = third};
-	struct call key = this_call(hook);
-
-	bpf_map_update_elem(&calls, &key, &e, BPF_ANY);
-	return 0;
-}
-
-/* The arguments of the call that returns now; false if they were not seen. */
-static __always_inline bool leave(__u64 hook, struct entered *e)
-{
-	struct call key = this_call(hook);
-	struct entered *seen = bpf_map_lookup_elem(&calls, &key);
-
-	if (!seen) {
-		add_one(&counts, COUNT_MISSED);
-		return false;
-	}
-	*e = *seen;
-	bpf_map_delete_elem(&calls, &key);
-	return true;
-}
-
-/* Functions that nest inside one another on one task need keys of their own. */
-enum {
-	CALL_CONNECT4 = 1,
-	CALL_CONNECT6,
-	CALL_PORT_CHOICE,
-	CALL_LISTEN,
-	CALL_BIND,
-	CALL_CHILD4,
-	CALL_CHILD6,
-	CALL_TIME_WAIT_ALLOC,
-	CALL_TIME_WAIT_UNIQUE,
-};
+#include "calls.h"
 
 SEC("kprobe/tcp_set_state")
 int BPF_KPROBE(kprobe_tcp_set_state, struct sock *sk, int state)

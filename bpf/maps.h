@@ -44,14 +44,14 @@ struct {
 } hits SEC(".maps");
 
 /*
- * What a kprobe saw on entry, for the kretprobe that sees only the result.
+ * What was seen on a call's entry, for the program that sees only its result.
  * The function is part of the key because calls nest (tcp_v6_connect calls
  * __inet_hash_connect). A softirq that interrupts a task inside the same
  * function takes its entry away: that return then counts as missed.
  */
 struct call {
 	__u64 task; /* bpf_get_current_pid_tgid */
-	__u64 hook;
+	__u64 hook; /* enum of calls.h */
 };
 
 struct entered {
@@ -147,9 +147,6 @@ const volatile bool stream_states = false;
 const volatile bool connect_results = false;	/* some hook sees connect() return */
 const volatile bool port_choices = false;	/* __inet_hash_connect is hooked */
 const volatile bool time_wait_results = false;	/* inet_twsk_alloc is hooked */
-const volatile bool connect_by_syscall = false; /* sys_exit stands in for ... */
-const volatile bool accept_by_syscall = false;
-const volatile bool bind_by_syscall = false;
-const volatile bool descriptors_by_syscall = false;
+const volatile bool connect_by_syscall = false; /* connect()'s return stands in */
 
 #endif

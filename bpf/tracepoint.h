@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * tracepoint.h - the third rung, for kernels that let no function be hooked:
- * two raw tracepoints (4.17), which need neither tracefs nor kprobes.
+ * tracepoint.h - the third rung, for kernels that let no function be hooked: one
+ * raw tracepoint (4.17), and the returns of the system calls.
  */
 #ifndef BRINK_TRACEPOINT_H
 #define BRINK_TRACEPOINT_H
@@ -14,10 +14,72 @@ int BPF_PROG(raw_tp_inet_sock_set_state, struct sock *sk, int old_state, int new
 	return state_changes(sk, old_state, new_state);
 }
 
-SEC("raw_tp/sys_exit")
-int BPF_PROG(raw_tp_sys_exit, struct pt_regs *regs, long result)
+SEC("tracepoint/syscalls/sys_enter_connect")
+int tp_sys_enter_connect(struct sys_enter *ctx)
 {
-	return system_call_returned(regs, result);
+	return descriptor_call_entered(ctx, CALL_SYS_CONNECT);
+}
+
+SEC("tracepoint/syscalls/sys_exit_connect")
+int tp_sys_exit_connect(struct sys_exit *ctx)
+{
+	return connect_exited(ctx);
+}
+
+SEC("tracepoint/syscalls/sys_enter_bind")
+int tp_sys_enter_bind(struct sys_enter *ctx)
+{
+	return descriptor_call_entered(ctx, CALL_SYS_BIND);
+}
+
+SEC("tracepoint/syscalls/sys_exit_bind")
+int tp_sys_exit_bind(struct sys_exit *ctx)
+{
+	return bind_exited(ctx);
+}
+
+SEC("tracepoint/syscalls/sys_enter_listen")
+int tp_sys_enter_listen(struct sys_enter *ctx)
+{
+	return descriptor_call_entered(ctx, CALL_SYS_LISTEN);
+}
+
+SEC("tracepoint/syscalls/sys_exit_listen")
+int tp_sys_exit_listen(struct sys_exit *ctx)
+{
+	return listen_exited(ctx);
+}
+
+/* accept and accept4 take their descriptor first; both may also run out of it,
+ * which the programs below tell */
+SEC("tracepoint/syscalls/sys_exit_accept")
+int tp_sys_exit_accept(struct sys_exit *ctx)
+{
+	return accept_exited(ctx);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4")
+int tp_sys_exit_accept4(struct sys_exit *ctx)
+{
+	return accept_exited(ctx);
+}
+
+SEC("tracepoint/syscalls/sys_exit_socket")
+int tp_sys_exit_socket_descriptor(struct sys_exit *ctx)
+{
+	return descriptor_taken(ctx->result);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept")
+int tp_sys_exit_accept_descriptor(struct sys_exit *ctx)
+{
+	return descriptor_taken(ctx->result);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4")
+int tp_sys_exit_accept4_descriptor(struct sys_exit *ctx)
+{
+	return descriptor_taken(ctx->result);
 }
 
 #endif

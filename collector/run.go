@@ -69,7 +69,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
-		case stopping && !c.resolver.busy():
+		case stopping:
 			return nil
 		}
 		c.takeReturned()

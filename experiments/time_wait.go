@@ -98,13 +98,17 @@ func portsComeBack(f Family) Leg {
 }
 
 // prepareTimeWait: a small range, no reuse, and a server that closes second, so
-// that TIME_WAIT is the client's.
+// that TIME_WAIT is the client's. tcp_rfc1337 keeps a reset from ending it
+// early: a FIN that the server's tail loss probe repeats is acknowledged by the
+// timewait socket, to a server that is gone by then and answers with a RST (seen
+// on slow 5.10 and 7.2 guests).
 func prepareTimeWait(f Family, to netip.AddrPort) func(context.Context, *Bench) error {
 	return func(ctx context.Context, b *Bench) error {
 		if err := b.addAddresses(ctx, f, 1); err != nil {
 			return err
 		}
-		if err := b.set(ctx, "net.ipv4.ip_local_port_range", "40000 40049", "net.ipv4.tcp_tw_reuse", "0"); err != nil {
+		if err := b.set(ctx, "net.ipv4.ip_local_port_range", "40000 40049",
+			"net.ipv4.tcp_tw_reuse", "0", "net.ipv4.tcp_rfc1337", "1"); err != nil {
 			return err
 		}
 		if err := b.pair(ctx); err != nil {

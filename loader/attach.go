@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"brink/bpf"
@@ -26,6 +27,8 @@ type Mode struct {
 	Lost string
 	// Refusals say, rung by rung, why no better one was got.
 	Refusals []Refusal
+
+	way Way
 }
 
 // A Refusal is a rung that could not be had, and the kernel's reason.
@@ -59,7 +62,7 @@ func Attach(options Options) (*Tracer, error) {
 		t.Close()
 		return nil, err
 	}
-	t.climb()
+	withTracefs(t.climb)
 	return t, nil
 }
 
@@ -82,35 +85,32 @@ func (t *Tracer) createMaps() error {
 	return err
 }
 
-// climb attaches hook by hook. Two programs come late because their constants
-// depend on what the others got: sys_exit, which stands in for hooks that found
-// no function, and the state changes, which must know whose results to wait for.
+// carriers are hooks whose programs tell other hooks' events too. They come
+// last, because what they must tell depends on what those others got: their
+// constants say so.
+var carriers = []bpf.BrinkHook{bpf.BrinkHookHOOK_CONNECT, bpf.BrinkHookHOOK_STATE}
+
+// climb attaches hook by hook.
 func (t *Tracer) climb() {
 	t.modes = make([]Mode, len(hooks))
-	var bySyscall []int
 	for i, h := range hooks {
-		if h.ID == bpf.BrinkHookHOOK_STATE || h.ID == bpf.BrinkHookHOOK_TIME_WAIT_ENTER {
-			continue
-		}
-		t.modes[i] = t.attachHook(h)
-		if t.modes[i].uses(sysExit) {
-			bySyscall = append(bySyscall, i)
+		if !slices.Contains(carriers, h.ID) {
+			t.modes[i] = t.attachHook(h)
 		}
 	}
-	if len(bySyscall) > 0 {
-		t.attachSysExit(bySyscall)
+	for _, id := range carriers {
+		t.modes[indexOf(id)] = t.attachHook(hooks[indexOf(id)])
 	}
-	// inet_twsk_alloc's hook needs the state changes to carry what it saw, and
-	// the state changes stand in for it: together they are last
-	t.modes[indexOf(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)] = t.attachHook(hooks[indexOf(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)])
-	t.attachState()
+	for i := range t.modes {
+		t.modes[i].carriedBy(t)
+	}
 }
 
 // notAskedFor is the reason of rungs above Options.Best.
 const notAskedFor = "not asked for"
 
-// attachHook tries the ways of a hook in order. Ways that rest on a shared
-// program, or on none, are taken without attaching anything yet.
+// attachHook tries the ways of a hook in order. A way that another hook carries
+// is taken on trust; carriedBy settles it.
 func (t *Tracer) attachHook(h Hook) Mode {
 	m := Mode{Hook: h, Rung: None, Lost: h.Without}
 	for _, way := range h.Ways {
@@ -122,7 +122,8 @@ func (t *Tracer) attachHook(h Hook) Mode {
 			m.refuse(way.Rung, reason(err))
 			continue
 		}
-		m.take(way, t.sources(way))
+		m.way, m.Rung, m.Lost = way, way.Rung, way.Lost
+		m.Sources = t.sources(way)
 		break
 	}
 	return m
@@ -135,7 +136,7 @@ func (t *Tracer) attachWay(way Way) error {
 	if t.blocked != nil {
 		return t.blocked
 	}
-	if h := way.Programs[0]; h == sysExit || (h == stateTracepoint && way.Lost != "") {
+	if way.With != 0 {
 		return nil
 	}
 	if err := t.closed[way.Rung]; err != nil {
@@ -191,6 +192,9 @@ func (t *Tracer) attachProgram(name string) (link.Link, error) {
 		return attachKprobe(link.Kprobe, spec.AttachTo, p)
 	case "kretprobe":
 		return attachKprobe(link.Kretprobe, spec.AttachTo, p)
+	case "tracepoint":
+		group, event, _ := strings.Cut(spec.AttachTo, "/")
+		return link.Tracepoint(group, event, p, nil)
 	default:
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: p})
 	}
@@ -216,7 +220,7 @@ func attachKprobe(attach kprobeFunc, symbol string, p *ebpf.Program) (link.Link,
 func (t *Tracer) load(name string) (*ebpf.Program, error) {
 	spec := t.spec.Copy()
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
-	for variable, value := range t.constants() {
+	for variable, value := range t.constants(spec.Programs[name]) {
 		if err := spec.Variables[variable].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s: %w", variable, err)
 		}
@@ -243,66 +247,33 @@ func (t *Tracer) shared() map[string]*ebpf.Map {
 	return maps
 }
 
-func (t *Tracer) constants() map[string]any {
+// constants tell a program what the hooks attached before it will tell.
+func (t *Tracer) constants(p *ebpf.ProgramSpec) map[string]any {
 	c := t.options.constants()
-	by := func(id bpf.BrinkHook) bool { return t.mode(id).uses(sysExit) }
-	c[bpf.BrinkVarConnectResults] = t.mode(bpf.BrinkHookHOOK_CONNECT).Rung < Poll
+	connect := t.mode(bpf.BrinkHookHOOK_CONNECT)
+	c[bpf.BrinkVarConnectResults] = connect.Rung < Poll
+	c[bpf.BrinkVarConnectBySyscall] = connect.Rung == Tracepoint || p.Type == ebpf.TracePoint
 	c[bpf.BrinkVarPortChoices] = t.mode(bpf.BrinkHookHOOK_PORT_CHOICE).Rung <= Kprobe
 	c[bpf.BrinkVarTimeWaitResults] = t.mode(bpf.BrinkHookHOOK_TIME_WAIT_ENTER).Rung <= Kprobe
-	c[bpf.BrinkVarConnectBySyscall] = by(bpf.BrinkHookHOOK_CONNECT)
-	c[bpf.BrinkVarAcceptBySyscall] = by(bpf.BrinkHookHOOK_ACCEPT)
-	c[bpf.BrinkVarBindBySyscall] = by(bpf.BrinkHookHOOK_BIND)
-	c[bpf.BrinkVarDescriptorsBySyscall] = by(bpf.BrinkHookHOOK_DESCRIPTORS)
 	return c
-}
-
-// attachSysExit attaches the one program behind several hooks.
-func (t *Tracer) attachSysExit(users []int) {
-	err := t.attachAll([]string{sysExit})
-	if err == nil {
-		return
-	}
-	for _, i := range users {
-		t.modes[i].lose(reason(err))
-	}
-}
-
-func (t *Tracer) attachState() {
-	i := indexOf(bpf.BrinkHookHOOK_STATE)
-	t.modes[i] = t.attachHook(hooks[i])
-	if t.modes[i].Rung != None {
-		return
-	}
-	enter := &t.modes[indexOf(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)]
-	if enter.Rung != None {
-		enter.lose("state changes are not seen")
-	}
 }
 
 func (m *Mode) refuse(r Rung, why string) {
 	m.Refusals = append(m.Refusals, Refusal{Rung: r, Reason: why})
 }
 
-func (m *Mode) take(way Way, sources []string) {
-	m.Rung, m.Lost, m.Sources = way.Rung, way.Lost, sources
-}
-
-func (m *Mode) lose(why string) {
-	m.refuse(m.Rung, why)
-	m.Rung, m.Lost, m.Sources = None, m.Without, nil
-}
-
-// uses reports whether the hook rests on the given program.
-func (m *Mode) uses(program string) bool {
-	if m.Rung == None {
-		return false
+// carriedBy gives a hook that has no programs of its own those of its carrier,
+// or takes its rung away if the carrier has none.
+func (m *Mode) carriedBy(t *Tracer) {
+	if m.Rung == None || m.way.With == 0 {
+		return
 	}
-	for _, w := range m.Ways {
-		if w.Rung == m.Rung && len(w.Programs) > 0 && w.Programs[0] == program {
-			return true
-		}
+	carrier := t.mode(m.way.With)
+	m.Sources = carrier.Sources
+	if carrier.Rung >= Poll {
+		m.refuse(m.Rung, "there is no hook for "+carrier.Name)
+		m.Rung, m.Lost = None, m.Without
 	}
-	return false
 }
 
 func (t *Tracer) sources(way Way) []string {

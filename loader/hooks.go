@@ -16,19 +16,15 @@ type Hook struct {
 type Way struct {
 	Rung     Rung
 	Programs []string // names in the BPF object; none for Poll
+	// With names the hook whose programs tell this as well, instead of own ones.
+	With bpf.BrinkHook
 	// Lost says what this way does not see and the best one does.
 	Lost string
 }
 
-// Two programs serve several hooks: their constants say which.
-const (
-	stateTracepoint = bpf.BrinkProgRawTpInetSockSetState
-	sysExit         = bpf.BrinkProgRawTpSysExit
-)
-
 const (
 	lostIOUring    = "calls made through io_uring"
-	lostBeforeTail = "refusals of calls other than socket and accept"
+	lostOtherCalls = "refusals of calls other than socket and accept"
 )
 
 // hooks is the table of contents of what brink sees.
@@ -49,7 +45,7 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeInetCskListenStart,
 				bpf.BrinkProgKretprobeInetCskListenStart,
 			}},
-			{Rung: Tracepoint, Programs: []string{stateTracepoint}},
+			{Rung: Tracepoint, Programs: []string{bpf.BrinkProgRawTpInetSockSetState}},
 		},
 	},
 	{
@@ -64,7 +60,9 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeTcpV4Connect, bpf.BrinkProgKretprobeTcpV4Connect,
 				bpf.BrinkProgKprobeTcpV6Connect, bpf.BrinkProgKretprobeTcpV6Connect,
 			}},
-			{Rung: Tracepoint, Programs: []string{sysExit}, Lost: lostIOUring},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgTpSysEnterConnect, bpf.BrinkProgTpSysExitConnect,
+			}, Lost: lostIOUring},
 		},
 	},
 	{
@@ -74,7 +72,9 @@ var hooks = []Hook{
 		Ways: []Way{
 			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitInetCskAccept}},
 			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeInetCskAccept}},
-			{Rung: Tracepoint, Programs: []string{sysExit}, Lost: lostIOUring},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgTpSysExitAccept, bpf.BrinkProgTpSysExitAccept4,
+			}, Lost: lostIOUring},
 		},
 	},
 	{
@@ -86,7 +86,10 @@ var hooks = []Hook{
 			{Rung: Kprobe, Programs: []string{
 				bpf.BrinkProgKprobeInetCskGetPort, bpf.BrinkProgKretprobeInetCskGetPort,
 			}},
-			{Rung: Tracepoint, Programs: []string{sysExit}, Lost: lostIOUring},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgTpSysEnterBind, bpf.BrinkProgTpSysExitBind,
+				bpf.BrinkProgTpSysEnterListen, bpf.BrinkProgTpSysExitListen,
+			}, Lost: lostIOUring},
 		},
 	},
 	{
@@ -98,7 +101,7 @@ var hooks = []Hook{
 			{Rung: Kprobe, Programs: []string{
 				bpf.BrinkProgKprobeInetHashConnect, bpf.BrinkProgKretprobeInetHashConnect,
 			}},
-			{Rung: Tracepoint, Programs: []string{sysExit}, Lost: lostIOUring},
+			{Rung: Tracepoint, With: bpf.BrinkHookHOOK_CONNECT, Lost: lostIOUring},
 		},
 	},
 	{
@@ -111,7 +114,7 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeInetTwskAlloc, bpf.BrinkProgKretprobeInetTwskAlloc,
 			}},
 			{
-				Rung: Tracepoint, Programs: []string{stateTracepoint},
+				Rung: Tracepoint, With: bpf.BrinkHookHOOK_STATE,
 				Lost: "overflow (tcp_max_tw_buckets): told as an entry",
 			},
 		},
@@ -158,7 +161,10 @@ var hooks = []Hook{
 			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitAllocFd}},
 			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeAllocFdBefore511}},
 			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeAllocFd}},
-			{Rung: Tracepoint, Programs: []string{sysExit}, Lost: lostBeforeTail},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgTpSysExitSocketDescriptor,
+				bpf.BrinkProgTpSysExitAcceptDescriptor, bpf.BrinkProgTpSysExitAccept4Descriptor,
+			}, Lost: lostOtherCalls},
 		},
 	},
 	{

@@ -33,6 +33,11 @@ type labKernel struct {
 
 	experiment *otlp.Span
 	leg        *otlp.Span
+
+	// Each lab's namespace stays open until the end of the run, so that none
+	// gets the inode number of an earlier one, whose timewait sockets may still
+	// be told of.
+	namespaces []*os.File
 }
 
 // flushPatience is how long the spans of a run may take to leave at its end.
@@ -86,6 +91,11 @@ func verdictInWords(r experiments.Result) string {
 
 // Watch implements experiments.Kernel.
 func (k *labKernel) Watch(ctx context.Context, l *lab.Lab, leg string) error {
+	namespace, err := os.Open(l.NetnsPath())
+	if err != nil {
+		return fmt.Errorf("hold the lab's namespace: %w", err)
+	}
+	k.namespaces = append(k.namespaces, namespace)
 	k.leg = k.experiment.StartLeg(leg)
 	k.exporter.Adopt(l.Netns(), k.leg)
 	k.lookAtQueues(ctx, l)
@@ -134,6 +144,9 @@ func (k *labKernel) close() error {
 	}
 	if n := k.exporter.Dropped() + k.exporter.Failed(); n > 0 {
 		fmt.Fprintf(os.Stderr, "brink: %d spans were dropped\n", n)
+	}
+	for _, namespace := range k.namespaces {
+		namespace.Close()
 	}
 	return errors.Join(err, k.tracer.Close())
 }

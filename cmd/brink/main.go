@@ -36,7 +36,9 @@ func main() {
 		<-ctx.Done()
 		stop() // a second ctrl-C ends brink at once
 	}()
-	os.Exit(status(app().RunContext(ctx, os.Args)))
+	a := app()
+	a.Setup() // so that flagsFirst finds the commands
+	os.Exit(status(a.RunContext(ctx, flagsFirst(a, os.Args))))
 }
 
 func app() *cli.App {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -46,12 +47,13 @@ func (s *settings) networkClient() otlptrace.Client {
 	return otlptracehttp.NewClient()
 }
 
-// networkName is what a warning calls the endpoint.
+// networkName is what a warning calls the endpoint, without a password in it.
 func (s *settings) networkName() string {
-	if s.endpoint == "" {
+	u, err := url.Parse(s.endpoint)
+	if err != nil || s.endpoint == "" {
 		return s.protocol + " localhost"
 	}
-	return s.protocol + " " + s.endpoint
+	return s.protocol + " " + u.Redacted()
 }
 
 // newResource says who exports: brink on this host, unless OTEL_SERVICE_NAME

@@ -1,6 +1,6 @@
 // Package otlp is the sink that makes OpenTelemetry spans of facts.
 //
-//	                    ┌ Connection ──→ span, states as its events ┐
+//	                    ┌ Connection ───→ span, states as its events ┐
 //	collector ─ Accept ─┼ LimitHit, BindConflict ─→ span of length 0 ├─ sampler ─┐
 //	                    └ TimeWait ─→ open until leave ─→ span ──────┘           │
 //	experiments ─ StartExperiment ─→ StartLeg ─→ End ────────────────────────────┤

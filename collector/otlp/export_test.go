@@ -142,7 +142,7 @@ func namesOf(spans []*tracepb.Span) (names []string) {
 	return names
 }
 
-// attribute is an attribute's value as text; "" is absent.
+// attributeOf is an attribute's value as text; "" is absent.
 func attributeOf(s *tracepb.Span, key string) string {
 	for _, kv := range s.Attributes {
 		if kv.Key == key {

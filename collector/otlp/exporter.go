@@ -117,8 +117,8 @@ func (e *Exporter) Accept(f collector.Fact) {
 }
 
 // Dropped counts the spans that were not made or not queued, for want of room:
-// each one once for each destination it did not go to. What comes after
-// Shutdown counts too.
+// each one once for each destination it did not go to. Facts that come after
+// Shutdown count too.
 func (e *Exporter) Dropped() uint64 {
 	e.mu.Lock()
 	n := e.late + e.timeWaits.dropped

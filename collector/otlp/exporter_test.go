@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel"
 )
 
 func TestWrongSettings(t *testing.T) {
@@ -81,6 +83,23 @@ func TestNowhere(t *testing.T) {
 	}
 }
 
+func TestPasswordStaysOutOfTheLog(t *testing.T) {
+	environment(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:secret@backend"})
+	s, err := readSettings(os.Getenv)
+	if err != nil || s.networkName() != "http/protobuf https://me:xxxxx@backend" {
+		t.Errorf("%q, %v", s.networkName(), err)
+	}
+}
+
+// TestSmallQueue: a batch that is larger than the queue would never be full.
+func TestSmallQueue(t *testing.T) {
+	environment(t, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "16"})
+	s, err := readSettings(os.Getenv)
+	if err != nil || s.queue != 16 || s.batch != 16 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestOTLPByNameMeansTheNetwork(t *testing.T) {
 	environment(t, map[string]string{"OTEL_TRACES_EXPORTER": "OTLP"})
 	s, err := readSettings(os.Getenv)
@@ -118,8 +137,13 @@ func TestFileIsAppendedTo(t *testing.T) {
 	}
 }
 
+// TestFullDisk: every span counts as failed, the log says it once, and the SDK
+// does not print it as well.
 func TestFullDisk(t *testing.T) {
 	environment(t, nil)
+	printed := otel.GetErrorHandler()
+	defer otel.SetErrorHandler(printed)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.Errorf("the SDK prints %v", err) }))
 	log := &lines{}
 	e := newExporter(t, Options{File: "/dev/full", Logger: slog.New(slog.NewTextHandler(log, nil))})
 	client().tell(t, e.Accept)
@@ -146,7 +170,10 @@ func TestOutageWarnsOnce(t *testing.T) {
 	for range 5 {
 		o.note(os.ErrDeadlineExceeded)
 	}
+	o.last = o.last.Add(-2 * warnEvery)
+	o.note(os.ErrDeadlineExceeded) // hours later the same outage
 	o.note(nil)
+	o.last = o.last.Add(2 * warnEvery)
 	o.note(os.ErrDeadlineExceeded) // flaps within the minute
 	if log.count("level=WARN") != 1 || log.count("level=INFO") != 1 {
 		t.Errorf("want one warning and one all-clear:\n%s", log)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/sys/unix"
 )
 
 // pairs tells both ends of n connections with random sequence numbers.
@@ -64,6 +65,22 @@ func TestRefusalsAreAlwaysKept(t *testing.T) {
 			one(t, spans, "tcp client connection")
 		})
 	}
+}
+
+// TestKeptWithWhatIsKept: an experiment's spans, and the TIME_WAIT of a
+// connection that was kept as an error.
+func TestKeptWithWhatIsKept(t *testing.T) {
+	spans := sampledBy(t, "always_off", "", func(e *Exporter) {
+		x := e.StartExperiment("x")
+		x.StartLeg("y").End(nil)
+		x.End(nil)
+		reset := lingering()
+		reset.errno = unix.ECONNRESET
+		reset.tell(t, e.Accept)
+		reset.step(t, leave, afterTimeWait, e.Accept)
+	})
+	isChild(t, one(t, spans, "leg y"), one(t, spans, "experiment x"))
+	isChild(t, one(t, spans, "tcp time_wait"), one(t, spans, "tcp client connection"))
 }
 
 // TestRatioWithinAnExperiment: its own spans are kept, its connections are

@@ -109,7 +109,7 @@ func parse(b []byte) (Socket, error) {
 	// the cookie is two 32-bit halves, the lower one first (sock_diag_save_cookie)
 	cookie := uint64(binary.NativeEndian.Uint32(b[44:])) | uint64(binary.NativeEndian.Uint32(b[48:]))<<32
 	return Socket{
-		State:        b[1],
+		State:        state(b[1]),
 		Local:        address(b[0], b[8:24], binary.BigEndian.Uint16(b[4:])),
 		Peer:         address(b[0], b[24:40], binary.BigEndian.Uint16(b[6:])),
 		Cookie:       cookie,
@@ -118,6 +118,22 @@ func parse(b []byte) (Socket, error) {
 		UID:          binary.NativeEndian.Uint32(b[64:]),
 		Inode:        binary.NativeEndian.Uint32(b[68:]),
 	}, nil
+}
+
+// Numbers of include/net/tcp_states.h.
+const (
+	closed        = 7
+	boundInactive = 13
+)
+
+// state is 13 for a socket that is bound and nothing else. The kernel has the
+// number in requests only and reports such a socket as closed; no other closed
+// one is in any of its tables.
+func state(reported uint8) uint8 {
+	if reported == closed {
+		return boundInactive
+	}
+	return reported
 }
 
 func address(family uint8, b []byte, port uint16) netip.AddrPort {

@@ -7,6 +7,11 @@ import (
 	"syscall"
 )
 
+// ownNetns is this process's namespace, seen from the calling thread: another
+// one, the main thread that /proc/self shows among them, may be in a namespace
+// that Dump asks right now.
+const ownNetns = "/proc/thread-self/ns/net"
+
 // NetnsPath finds a path to the network namespace with the given inode number,
 // by way of a process that lives in it. The hint, a pid or 0, is tried first.
 // Empty if no process is left there.
@@ -14,8 +19,8 @@ func NetnsPath(netns uint32, hint uint32) string {
 	if path := fmt.Sprintf("/proc/%d/ns/net", hint); hint != 0 && isNetns(path, netns) {
 		return path
 	}
-	if isNetns("/proc/self/ns/net", netns) {
-		return "/proc/self/ns/net"
+	if isNetns(ownNetns, netns) {
+		return ownNetns
 	}
 	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
 	for _, path := range paths {
@@ -30,7 +35,7 @@ func NetnsPath(netns uint32, hint uint32) string {
 func Namespaces() map[uint32]string {
 	found := map[uint32]string{}
 	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, path := range append(paths, "/proc/self/ns/net") {
+	for _, path := range append(paths, ownNetns) {
 		if inode, err := netnsInode(path); err == nil {
 			found[inode] = path
 		}
@@ -40,7 +45,7 @@ func Namespaces() map[uint32]string {
 
 // isOwnNetns spares setns(2), which takes root even to stay where one is.
 func isOwnNetns(path string) bool {
-	own, err := netnsInode("/proc/thread-self/ns/net")
+	own, err := netnsInode(ownNetns)
 	return err == nil && isNetns(path, own)
 }
 

@@ -38,7 +38,7 @@ func qemuArgs(g Guest, kernel, initrd, console string) []string {
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "pc", "-accel", accel, "-cpu", "max",
+		"-machine", "pc", "-accel", accel, "-cpu", "max,-cx16",
 		"-smp", strconv.Itoa(g.CPUs), "-m", strconv.Itoa(g.Memory),
 		"-kernel", kernel, "-initrd", initrd, "-append", kernelArgs,
 		// The kernel's console to a file, the framed line to our pipe.

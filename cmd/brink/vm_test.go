@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"brink/loader/vm"
+)
+
+// guestRungs are what every kernel of the matrix must have.
+var guestRungs = []string{"fentry", "kprobe", "tracepoint"}
+
+// TestVM runs this package's kernel tests and the experiments inside guests on
+// each kernel of the matrix, on every rung, and prints which hook's events were
+// seen where. make test-vm asks for it.
+func TestVM(t *testing.T) {
+	if os.Getenv("BRINK_VM") == "" {
+		t.Skip("left out: make test-vm boots the kernels")
+	}
+	binary := filepath.Join(t.TempDir(), "brink.test")
+	if err := vm.BuildTest(t.Context(), "brink/cmd/brink", binary); err != nil {
+		t.Fatal(err)
+	}
+	results, err := vm.Matrix(t.Context(), vm.MatrixOptions{Output: os.Stderr, Guest: vm.Guest{
+		Files:    []vm.File{{Path: "/bin/brink.test", From: binary}},
+		Commands: guestCommands(),
+		Memory:   2048,
+		Timeout:  20 * time.Minute,
+	}})
+	if !vm.Report(os.Stderr, results) || err != nil {
+		t.Errorf("not everything passed in the guests: %v", err)
+	}
+	m := readMatrix(results)
+	m.print()
+	for _, cell := range m.empty() {
+		t.Errorf("no event was seen: %s", cell)
+	}
+}
+
+func guestCommands() []vm.Command {
+	commands := []vm.Command{{
+		Args: []string{"/bin/brink.test", "-test.v", "-test.run=^(TestHooks|TestTrace.*|TestKill.*)$", "-test.timeout=10m"},
+		Env:  []string{"BRINK_RUNGS=" + strings.Join(guestRungs, ",")},
+	}}
+	for _, rung := range guestRungs {
+		commands = append(commands, vm.Command{
+			Args: []string{"/bin/brink.test", "run", "--json", "--rung", rung, "--out", "/tmp/" + rung},
+			Env:  []string{"BRINK_TEST_AS_BRINK=1"},
+		})
+	}
+	return append(commands, vm.Command{
+		Args: []string{"/bin/brink.test", "doctor"}, Env: []string{"BRINK_TEST_AS_BRINK=1"},
+	})
+}
+
+// matrix is hook × kernel × rung.
+type matrix struct {
+	hooks   []string
+	kernels []string
+	cells   map[[3]string]string
+}
+
+func readMatrix(results []vm.Result) matrix {
+	m := matrix{cells: map[[3]string]string{}}
+	for _, r := range results {
+		m.kernels = append(m.kernels, r.Kernel.Series)
+		for _, c := range r.Commands {
+			m.read(r.Kernel.Series, c.Output)
+		}
+	}
+	return m
+}
+
+func (m *matrix) read(kernel, output string) {
+	for lines := bufio.NewScanner(strings.NewReader(output)); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if len(f) != 4 || f[0] != "MATRIX" {
+			continue
+		}
+		if !slices.Contains(m.hooks, f[1]) {
+			m.hooks = append(m.hooks, f[1])
+		}
+		cell := [3]string{f[1], kernel, f[2]}
+		if m.cells[cell] != "MISSING" { // each family must have seen it
+			m.cells[cell] = f[3]
+		}
+	}
+}
+
+func (m *matrix) print() {
+	fmt.Printf("%-26s", "events seen")
+	for _, k := range m.kernels {
+		fmt.Printf(" %-29s", k)
+	}
+	fmt.Println()
+	for _, hook := range m.hooks {
+		fmt.Printf("%-26s", hook)
+		for _, k := range m.kernels {
+			for _, rung := range guestRungs {
+				fmt.Printf(" %-9.9s", m.cells[[3]string{hook, k, rung}])
+			}
+		}
+		fmt.Println()
+	}
+}
+
+// empty are the cells that the kernel could fill and did not.
+func (m *matrix) empty() (cells []string) {
+	if len(m.hooks) == 0 {
+		return []string{"any hook on any kernel"}
+	}
+	for _, hook := range m.hooks {
+		for _, k := range m.kernels {
+			for _, rung := range guestRungs {
+				seen := m.cells[[3]string{hook, k, rung}]
+				if seen == "seen" || (rung == "tracepoint" && !slices.Contains(byTracepoint, hook) && seen != "") {
+					continue
+				}
+				cells = append(cells, fmt.Sprintf("%s on %s by %s: %q", hook, k, rung, seen))
+			}
+		}
+	}
+	return cells
+}

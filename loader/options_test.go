@@ -1,0 +1,126 @@
+package loader
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"brink/bpf"
+)
+
+func TestCIDRKey(t *testing.T) {
+	for prefix, want := range map[string]struct {
+		bits    uint32
+		address string
+	}{
+		"10.1.2.3/8":            {104, "::ffff:10.0.0.0"},
+		"10.1.2.3/32":           {128, "::ffff:10.1.2.3"},
+		"0.0.0.0/0":             {96, "::ffff:0.0.0.0"},
+		"2001:db8::1/32":        {32, "2001:db8::"},
+		"::/0":                  {0, "::"},
+		"::ffff:10.1.2.3/104":   {104, "::ffff:10.0.0.0"},
+		"2001:db8::1/128":       {128, "2001:db8::1"},
+		"fe80::1234:5678:9/64":  {64, "fe80::"},
+		"192.168.255.255/17":    {113, "::ffff:192.168.128.0"},
+		"::ffff:192.0.2.77/120": {120, "::ffff:192.0.2.0"},
+	} {
+		key := cidrKey(netip.MustParsePrefix(prefix))
+		equal(t, prefix+": prefix length", key.PrefixLength, want.bits)
+		equal(t, prefix+": address", key.Address, netip.MustParseAddr(want.address).As16())
+	}
+}
+
+// A filter that nobody set must cost nothing: all of its constants are zero.
+func TestConstantsOfTheZeroOptions(t *testing.T) {
+	for name, value := range (Options{}).constants() {
+		if zero := fmt.Sprint(value) == "0" || value == false; !zero {
+			t.Errorf("%s is %v", name, value)
+		}
+	}
+}
+
+func TestConstants(t *testing.T) {
+	set := func(f Filter) map[string]any { return Options{Filter: f}.constants() }
+	equal(t, "pid", set(Filter{PID: 7})[bpf.BrinkVarFilterPid], any(uint32(7)))
+	equal(t, "port", set(Filter{Port: 80})[bpf.BrinkVarFilterPort], any(uint16(80)))
+	equal(t, "netns", set(Filter{Netns: []uint32{1}})[bpf.BrinkVarFilterByNetns], any(true))
+	equal(t, "dynamic netns", set(Filter{Dynamic: true})[bpf.BrinkVarFilterByNetns], any(true))
+	equal(t, "cgroup", set(Filter{Cgroup: "/"})[bpf.BrinkVarFilterByCgroup], any(true))
+	equal(t, "cidr", set(Filter{CIDRs: make([]netip.Prefix, 1)})[bpf.BrinkVarFilterByCidr], any(true))
+	equal(t, "states", Options{States: true}.constants()[bpf.BrinkVarStreamStates], any(true))
+}
+
+// Each constant is one of the object's, of its type, and each of the object's
+// is set: none is left to what the C says.
+func TestConstantsAreThoseOfTheObject(t *testing.T) {
+	variables := object(t).Variables
+	for name, value := range unattached().constants() {
+		v := variables[name]
+		if v == nil {
+			t.Errorf("the object has no %s", name)
+			continue
+		}
+		if err := v.Set(value); err != nil {
+			t.Errorf("%s = %v: %v", name, value, err)
+		}
+		delete(variables, name)
+	}
+	delete(variables, bpf.BrinkVarMirrored) // there for its types alone
+	for name := range variables {
+		t.Errorf("%s is never set", name)
+	}
+}
+
+// What is not attached tells nothing, and nothing waits for it.
+func TestConstantsBeforeAnyHook(t *testing.T) {
+	for _, name := range []string{
+		bpf.BrinkVarConnectResults, bpf.BrinkVarPortChoices, bpf.BrinkVarTimeWaitResults,
+		bpf.BrinkVarConnectBySyscall, bpf.BrinkVarAcceptBySyscall, bpf.BrinkVarBindBySyscall, bpf.BrinkVarDescriptorsBySyscall,
+	} {
+		equal(t, name, unattached().constants()[name], any(false))
+	}
+}
+
+// The constants follow the rungs: a hook on sys_exit says so to that program,
+// and a hook with results of its own to the state changes.
+func TestConstantsFollowTheRungs(t *testing.T) {
+	for _, test := range []struct {
+		hook     bpf.BrinkHook
+		rung     Rung
+		constant string
+		want     bool
+	}{
+		{bpf.BrinkHookHOOK_CONNECT, Fentry, bpf.BrinkVarConnectResults, true},
+		{bpf.BrinkHookHOOK_CONNECT, Tracepoint, bpf.BrinkVarConnectResults, true},
+		{bpf.BrinkHookHOOK_CONNECT, None, bpf.BrinkVarConnectResults, false},
+		{bpf.BrinkHookHOOK_CONNECT, Kprobe, bpf.BrinkVarConnectBySyscall, false},
+		{bpf.BrinkHookHOOK_CONNECT, Tracepoint, bpf.BrinkVarConnectBySyscall, true},
+		{bpf.BrinkHookHOOK_ACCEPT, Tracepoint, bpf.BrinkVarAcceptBySyscall, true},
+		{bpf.BrinkHookHOOK_BIND, Tracepoint, bpf.BrinkVarBindBySyscall, true},
+		{bpf.BrinkHookHOOK_DESCRIPTORS, Tracepoint, bpf.BrinkVarDescriptorsBySyscall, true},
+		{bpf.BrinkHookHOOK_DESCRIPTORS, Fentry, bpf.BrinkVarDescriptorsBySyscall, false},
+		{bpf.BrinkHookHOOK_PORT_CHOICE, Kprobe, bpf.BrinkVarPortChoices, true},
+		{bpf.BrinkHookHOOK_PORT_CHOICE, Tracepoint, bpf.BrinkVarPortChoices, false},
+		{bpf.BrinkHookHOOK_TIME_WAIT_ENTER, Fentry, bpf.BrinkVarTimeWaitResults, true},
+		{bpf.BrinkHookHOOK_TIME_WAIT_ENTER, Tracepoint, bpf.BrinkVarTimeWaitResults, false},
+	} {
+		tracer := unattached()
+		i := indexOf(test.hook)
+		tracer.modes[i] = Mode{Hook: hooks[i], Rung: test.rung}
+		equal(t, fmt.Sprint(test.constant, " with ", hooks[i].Name, " on ", test.rung),
+			tracer.constants()[test.constant], any(test.want))
+	}
+}
+
+func unattached() *Tracer { return &Tracer{modes: make([]Mode, len(hooks))} }
+
+func TestApplySizesTheMaps(t *testing.T) {
+	spec := object(t)
+	Options{RingBytes: 1 << 12, Endpoints: 99}.apply(spec)
+	equal(t, "ring", spec.Maps[bpf.BrinkMapEvents].MaxEntries, 1<<12)
+	equal(t, "endpoints", spec.Maps[bpf.BrinkMapEndpoints].MaxEntries, 99)
+
+	untouched := object(t)
+	Options{}.apply(untouched)
+	equal(t, "ring by default", untouched.Maps[bpf.BrinkMapEvents].MaxEntries, 16<<20)
+}

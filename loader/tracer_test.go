@@ -1,0 +1,169 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"brink/bpf"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+func TestRungs(t *testing.T) {
+	for r := Fentry; r <= None; r++ {
+		parsed, err := ParseRung(r.String())
+		if err != nil {
+			t.Error(err)
+		}
+		equal(t, r.String(), parsed, r)
+	}
+	if best, err := ParseRung(""); err != nil || best != Fentry {
+		t.Errorf("no rung: %s, %v", best, err)
+	}
+	if _, err := ParseRung("ptrace"); err == nil || !strings.Contains(err.Error(), "fentry, kprobe, tracepoint, poll or none") {
+		t.Errorf("the error does not say what to use: %v", err)
+	}
+}
+
+// Only a no to the whole rung closes it: one function that is not there says
+// nothing about the next.
+func TestCloses(t *testing.T) {
+	wrapped := fmt.Errorf("load: %w", unix.EPERM)
+	for _, test := range []struct {
+		rung Rung
+		err  error
+		want bool
+	}{
+		{Fentry, nil, false},
+		{Fentry, wrapped, true},
+		{Fentry, ebpf.ErrNotSupported, false},
+		{Kprobe, wrapped, false},
+		{Kprobe, errNoKprobes, true},
+		{Fentry, errNoKprobes, false},
+		{Tracepoint, wrapped, false},
+	} {
+		equal(t, fmt.Sprint(test.rung, " with ", test.err), closes(test.rung, test.err) != nil, test.want)
+	}
+}
+
+func TestReasonIsOneLine(t *testing.T) {
+	verifier := &ebpf.VerifierError{Cause: unix.EINVAL, Log: []string{"0: (95) exit", "R0 !read_ok"}}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("no such function\nprocessed 12 insns"), "no such function"},
+		{fmt.Errorf("load program: %w", verifier), unix.EINVAL.Error()},
+		{errors.New("map create: operation not permitted (MEMLOCK may be too low)"), "map create: operation not permitted"},
+	} {
+		equal(t, "reason", reason(test.err), test.want)
+	}
+}
+
+func TestUses(t *testing.T) {
+	connect := hooks[indexOf(bpf.BrinkHookHOOK_CONNECT)]
+	on := func(h Hook, r Rung) bool { m := Mode{Hook: h, Rung: r}; return m.uses(sysExit) }
+	equal(t, "connect by tracepoint", on(connect, Tracepoint), true)
+	equal(t, "connect by kprobe", on(connect, Kprobe), false)
+	equal(t, "connect not seen", on(connect, None), false)
+	equal(t, "a queue that is polled", on(hooks[indexOf(bpf.BrinkHookHOOK_ACCEPT_QUEUE)], Poll), false)
+	equal(t, "states by tracepoint", on(hooks[indexOf(bpf.BrinkHookHOOK_STATE)], Tracepoint), false)
+}
+
+// A rung that is taken and lost again stays on the record, with its reason.
+func TestLose(t *testing.T) {
+	connect := hooks[indexOf(bpf.BrinkHookHOOK_CONNECT)]
+	m := Mode{Hook: connect}
+	m.take(connect.Ways[2], []string{"raw_tp/sys_exit"})
+	equal(t, "lost on the tracepoint", m.Lost, lostIOUring)
+	m.lose("not permitted")
+	equal(t, "rung", m.Rung, None)
+	equal(t, "lost", m.Lost, connect.Without)
+	equal(t, "sources", len(m.Sources), 0)
+	equal(t, "refusals", fmt.Sprint(m.Refusals), "[{tracepoint not permitted}]")
+}
+
+// Where no program gets in, what polls still works, and nothing fails.
+func TestBlockedTracer(t *testing.T) {
+	tracer := blocked(unix.EPERM, Options{})
+	for _, m := range tracer.Modes() {
+		want := None
+		if m.Name == "accept_queue" {
+			want = Poll
+		}
+		equal(t, m.Name, m.Rung, want)
+		if want == None {
+			equal(t, m.Name+": lost", m.Lost, m.Without)
+			equal(t, m.Name+": last reason", m.Refusals[len(m.Refusals)-1].Reason, unix.EPERM.Error())
+		}
+	}
+	equal(t, "weakest", tracer.Weakest("accept_queue", "connect"), None)
+	equal(t, "weakest of one", tracer.Weakest("accept_queue"), Poll)
+	equal(t, "source", tracer.SourceOf(bpf.BrinkHookHOOK_ACCEPT_QUEUE), "poll")
+	if !errors.Is(tracer.Blocked(), unix.EPERM) || tracer.Advice() == "" {
+		t.Errorf("blocked by %v, advice %q", tracer.Blocked(), tracer.Advice())
+	}
+	if err := errors.Join(tracer.Flush(), tracer.AllowNetns(1), tracer.ForbidNetns(1), tracer.Close()); err != nil {
+		t.Error(err)
+	}
+	counts, err := tracer.Counts()
+	equal(t, "counts", counts, bpf.Counts{})
+	hits, hitsErr := tracer.Hits()
+	equal(t, "hits", hits, bpf.Hits{})
+	if err := errors.Join(err, hitsErr); err != nil {
+		t.Error(err)
+	}
+}
+
+// Its reader is told that nothing came, and not in a busy loop.
+func TestBlockedTracerIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracer := blocked(unix.EPERM, Options{})
+		before := time.Now()
+		if _, err := tracer.Next(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		equal(t, "waited", time.Since(before), idle)
+	})
+}
+
+// Rungs above the best one wanted are not tried and say so.
+func TestRungsNotAskedFor(t *testing.T) {
+	tracer := blocked(unix.EPERM, Options{Best: None})
+	for _, m := range tracer.Modes() {
+		equal(t, m.Name, m.Rung, None)
+		for _, r := range m.Refusals {
+			equal(t, m.Name+": reason", r.Reason, notAskedFor)
+			equal(t, m.Name+": remedy", Remedy(r.Rung, r.Reason), "")
+		}
+		equal(t, m.Name+": refusals", len(m.Refusals), len(m.Ways))
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	equal(t, "nothing blocks", (&Tracer{}).Advice(), "")
+	for err, want := range map[error]string{
+		unix.EPERM:           "CAP_BPF",
+		unix.EINVAL:          "5.8",
+		ebpf.ErrNotSupported: "5.8",
+		unix.ENOSPC:          unix.ENOSPC.Error(),
+	} {
+		advice := blocked(fmt.Errorf("create BPF maps: %w", err), Options{}).Advice()
+		if !strings.Contains(advice, want) {
+			t.Errorf("%v: %q does not speak of %s", err, advice, want)
+		}
+	}
+}
+
+// blocked is what Attach gives where not even a map can be made.
+func blocked(err error, options Options) *Tracer {
+	t := &Tracer{options: options, programs: map[string]*ebpf.Program{}, closed: map[Rung]error{}, blocked: err}
+	t.climb()
+	return t
+}
