@@ -3,7 +3,6 @@ package bpf
 import (
 	"os"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ var (
 	define     = regexp.MustCompile(`(?m)^#define (\w+)\s+\(?(\d\w*)( << (\d+))?\)?$`)
 	enumerator = regexp.MustCompile(`\b(\w+)( = (\d+))?,`)
 	tcpStates  = regexp.MustCompile(`(?s)enum tcp_state \{(.*?)\}`)
-	callNumber = regexp.MustCompile(`\bNR_(\w+) = (\d+)`)
 )
 
 // TestMacrosOfKernelHeader holds what kernel.h defines by hand against the
@@ -61,19 +59,6 @@ func TestTCPStates(t *testing.T) {
 	equal(t, "number of states", number, 11)
 }
 
-// TestSystemCallNumbers checks the running architecture's alone.
-func TestSystemCallNumbers(t *testing.T) {
-	want := map[string]uint64{
-		"socket": unix.SYS_SOCKET, "connect": unix.SYS_CONNECT, "bind": unix.SYS_BIND,
-		"listen": unix.SYS_LISTEN, "accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4,
-	}
-	got := callNumbers(t)
-	for name, number := range want {
-		equal(t, name, got[name], number)
-	}
-	equal(t, "number of system calls", len(got), len(want))
-}
-
 func macros(t *testing.T) map[string]uint64 {
 	t.Helper()
 	found := map[string]uint64{}
@@ -97,18 +82,6 @@ func states(t *testing.T) map[string]uint64 {
 		}
 		found[m[1]] = next
 		next++
-	}
-	return found
-}
-
-func callNumbers(t *testing.T) map[string]uint64 {
-	t.Helper()
-	macro := map[string]string{"amd64": "__TARGET_ARCH_x86", "arm64": "__TARGET_ARCH_arm64"}[runtime.GOARCH]
-	_, own, _ := strings.Cut(text(t, "syscall.h"), "("+macro+")")
-	own, _, _ = strings.Cut(own, "#define")
-	found := map[string]uint64{}
-	for _, m := range callNumber.FindAllStringSubmatch(own, -1) {
-		found[m[1]] = number(t, m[2])
 	}
 	return found
 }

@@ -53,7 +53,7 @@ enum role {
 	ROLE_UNKNOWN = 0, /* older than brink, or its birth was not tracked */
 	ROLE_CLIENT,
 	ROLE_SERVER,
-	ROLE_LISTENER, /* kept to name the owner of a full queue; never emitted */
+	ROLE_LISTENER, /* kept to name the owner of a full queue; no record of its own */
 };
 
 /* The states that get a time of their own, in struct endpoint.at. */

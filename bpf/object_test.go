@@ -51,7 +51,7 @@ func TestMirrorSizes(t *testing.T) {
 	for arch, file := range objects {
 		spec := load(t, file)
 		for name, size := range mirrors {
-			equal(t, arch+" "+name, uintptr(structNamed(t, spec, name).Size), size)
+			equal(t, arch+" "+name, uintptr(structOf(t, spec.Types, name).Size), size)
 		}
 	}
 }
@@ -61,9 +61,9 @@ func TestMirrorSizes(t *testing.T) {
 func TestRecordsStartWithHeader(t *testing.T) {
 	spec := load(t, objects["amd64"])
 	for _, name := range []string{"endpoint_ended", "state_changed", "refused", "time_wait"} {
-		first := structNamed(t, spec, name).Members[0]
+		first := structOf(t, spec.Types, name).Members[0]
 		equal(t, name+": first field", fmt.Sprintf("%s at %d", first.Type.TypeName(), first.Offset), "event_header at 0")
-		equal(t, name+": size modulo 8", structNamed(t, spec, name).Size%8, 0)
+		equal(t, name+": size modulo 8", structOf(t, spec.Types, name).Size%8, 0)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestBoundedMaps(t *testing.T) {
 // layout is a struct's fields with their places, as a text to compare.
 func layout(t *testing.T, spec *ebpf.CollectionSpec, name string) string {
 	t.Helper()
-	s := structNamed(t, spec, name)
+	s := structOf(t, spec.Types, name)
 	var b strings.Builder
 	for _, m := range s.Members {
 		fmt.Fprintf(&b, "%s at %d of %d, ", m.Name, m.Offset.Bytes(), sizeOf(t, m.Type))
@@ -94,15 +94,6 @@ func values(t *testing.T, spec *ebpf.CollectionSpec, name string) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(e.Values)
-}
-
-func structNamed(t *testing.T, spec *ebpf.CollectionSpec, name string) *btf.Struct {
-	t.Helper()
-	var s *btf.Struct
-	if err := spec.Types.TypeByName(name, &s); err != nil {
-		t.Fatalf("struct %s: %v", name, err)
-	}
-	return s
 }
 
 func names[V any](m map[string]V) string {

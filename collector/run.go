@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -54,13 +55,20 @@ func New(source Source, known []Known, sinks ...Sink) *Collector {
 	return c
 }
 
-// Run reads until ctx is done or the source is closed, then what is still there.
-// Its error is the source's failure.
+// Run reads until ctx is done or the source is closed, then what the kernel had
+// told by that time. Its error is the source's failure.
 func (c *Collector) Run(ctx context.Context) error {
 	defer c.finish()
 	clock := time.Now()
-	for {
-		stopping := ctx.Err() != nil
+	last := uint64(math.MaxUint64) // how many records there are to read
+	for c.records.Load() < last {
+		if ctx.Err() != nil && last == math.MaxUint64 {
+			counts, err := c.source.Counts()
+			if err != nil {
+				return err
+			}
+			last = counts.Emitted
+		}
 		raw, err := c.source.Next()
 		switch {
 		case err == nil:
@@ -69,7 +77,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
-		case stopping:
+		case ctx.Err() != nil:
 			return nil
 		}
 		c.takeReturned()
@@ -78,6 +86,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			c.table.SetBoot(bootTime())
 		}
 	}
+	return nil
 }
 
 func (c *Collector) apply(raw []byte) {

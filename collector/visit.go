@@ -170,7 +170,7 @@ func (o *Owner) visit(v Visitor) {
 		return
 	}
 	v.Uint(KeyPID, uint64(o.PID))
-	v.String(KeyProcess, o.Name())
+	visitString(v, KeyProcess, o.Name())
 	v.Uint(KeyUID, uint64(o.UID))
 	if path := CgroupPath(o.Cgroup); path != "" {
 		v.String(KeyCgroup, path)

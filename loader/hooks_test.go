@@ -44,7 +44,7 @@ func TestRowsAreComplete(t *testing.T) {
 			t.Errorf("hook %d has a name, tells, without and ways: %+v", h.ID, h)
 		}
 		for _, w := range h.Ways {
-			if (len(w.Programs) == 0) != (w.Rung == Poll) {
+			if (len(w.Programs) == 0) != (w.Rung == Poll || w.With != 0) {
 				t.Errorf("%s: rung %s has %d programs", h.Name, w.Rung, len(w.Programs))
 			}
 		}
@@ -59,6 +59,19 @@ func TestWaysInRungOrder(t *testing.T) {
 	for _, h := range hooks {
 		inOrder := slices.IsSortedFunc(h.Ways, func(a, b Way) int { return int(a.Rung - b.Rung) })
 		equal(t, h.Name+": ways in order", inOrder, true)
+	}
+}
+
+// A carrier is attached after those it carries, on programs of its own.
+func TestCarriers(t *testing.T) {
+	for _, h := range hooks {
+		for _, w := range h.Ways {
+			if w.With == 0 {
+				continue
+			}
+			equal(t, h.Name+": "+name(w.With)+" is a carrier", slices.Contains(carriers, w.With), true)
+			equal(t, h.Name+" is one itself", slices.Contains(carriers, h.ID), false)
+		}
 	}
 }
 
@@ -84,7 +97,7 @@ func TestProgramsAreThoseOfTheObject(t *testing.T) {
 var sections = map[Rung][]string{
 	Fentry:     {"fentry", "fexit"},
 	Kprobe:     {"kprobe", "kretprobe"},
-	Tracepoint: {"raw_tp"},
+	Tracepoint: {"raw_tp", "tracepoint"},
 }
 
 func TestProgramsAreOfTheirRung(t *testing.T) {
@@ -101,24 +114,25 @@ func TestProgramsAreOfTheirRung(t *testing.T) {
 	}
 }
 
-// A kretprobe that needs what its kprobe saw must not come alone or first: what
-// returns in between would be counted as missed.
+// A program on a return that needs what one on the entry saw must not come alone
+// or first: what returns in between would be counted as missed.
 func TestEntriesComeBeforeReturns(t *testing.T) {
 	object := programs(t)
 	for _, h := range hooks {
 		for _, w := range h.Ways {
 			entered := map[string]bool{}
 			for _, program := range w.Programs {
-				kind, function, _ := strings.Cut(object[program].SectionName, "/")
-				entered[function] = entered[function] || kind == "kprobe"
-				entry := "kprobe_" + strings.TrimPrefix(program, "kretprobe_")
-				if _, paired := object[entry]; kind == "kretprobe" && paired && !entered[function] {
+				entered[program] = true
+				entry := returnsTo.Replace(program)
+				if _, paired := object[entry]; paired && !entered[entry] {
 					t.Errorf("%s: %s before %s", h.Name, program, entry)
 				}
 			}
 		}
 	}
 }
+
+var returnsTo = strings.NewReplacer("kretprobe_", "kprobe_", "tp_sys_exit_", "tp_sys_enter_")
 
 func TestIndexOf(t *testing.T) {
 	for i, h := range hooks {

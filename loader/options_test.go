@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"brink/bpf"
+
+	"github.com/cilium/ebpf"
 )
 
 func TestCIDRKey(t *testing.T) {
@@ -54,7 +56,7 @@ func TestConstants(t *testing.T) {
 // is set: none is left to what the C says.
 func TestConstantsAreThoseOfTheObject(t *testing.T) {
 	variables := object(t).Variables
-	for name, value := range unattached().constants() {
+	for name, value := range unattached().constants(anyProgram) {
 		v := variables[name]
 		if v == nil {
 			t.Errorf("the object has no %s", name)
@@ -74,15 +76,15 @@ func TestConstantsAreThoseOfTheObject(t *testing.T) {
 // What is not attached tells nothing, and nothing waits for it.
 func TestConstantsBeforeAnyHook(t *testing.T) {
 	for _, name := range []string{
-		bpf.BrinkVarConnectResults, bpf.BrinkVarPortChoices, bpf.BrinkVarTimeWaitResults,
-		bpf.BrinkVarConnectBySyscall, bpf.BrinkVarAcceptBySyscall, bpf.BrinkVarBindBySyscall, bpf.BrinkVarDescriptorsBySyscall,
+		bpf.BrinkVarConnectResults, bpf.BrinkVarConnectBySyscall,
+		bpf.BrinkVarPortChoices, bpf.BrinkVarTimeWaitResults,
 	} {
-		equal(t, name, unattached().constants()[name], any(false))
+		equal(t, name, unattached().constants(anyProgram)[name], any(false))
 	}
 }
 
-// The constants follow the rungs: a hook on sys_exit says so to that program,
-// and a hook with results of its own to the state changes.
+// A hook that has results of its own says so to the programs that would else
+// tell or guess them.
 func TestConstantsFollowTheRungs(t *testing.T) {
 	for _, test := range []struct {
 		hook     bpf.BrinkHook
@@ -95,10 +97,6 @@ func TestConstantsFollowTheRungs(t *testing.T) {
 		{bpf.BrinkHookHOOK_CONNECT, None, bpf.BrinkVarConnectResults, false},
 		{bpf.BrinkHookHOOK_CONNECT, Kprobe, bpf.BrinkVarConnectBySyscall, false},
 		{bpf.BrinkHookHOOK_CONNECT, Tracepoint, bpf.BrinkVarConnectBySyscall, true},
-		{bpf.BrinkHookHOOK_ACCEPT, Tracepoint, bpf.BrinkVarAcceptBySyscall, true},
-		{bpf.BrinkHookHOOK_BIND, Tracepoint, bpf.BrinkVarBindBySyscall, true},
-		{bpf.BrinkHookHOOK_DESCRIPTORS, Tracepoint, bpf.BrinkVarDescriptorsBySyscall, true},
-		{bpf.BrinkHookHOOK_DESCRIPTORS, Fentry, bpf.BrinkVarDescriptorsBySyscall, false},
 		{bpf.BrinkHookHOOK_PORT_CHOICE, Kprobe, bpf.BrinkVarPortChoices, true},
 		{bpf.BrinkHookHOOK_PORT_CHOICE, Tracepoint, bpf.BrinkVarPortChoices, false},
 		{bpf.BrinkHookHOOK_TIME_WAIT_ENTER, Fentry, bpf.BrinkVarTimeWaitResults, true},
@@ -108,9 +106,18 @@ func TestConstantsFollowTheRungs(t *testing.T) {
 		i := indexOf(test.hook)
 		tracer.modes[i] = Mode{Hook: hooks[i], Rung: test.rung}
 		equal(t, fmt.Sprint(test.constant, " with ", hooks[i].Name, " on ", test.rung),
-			tracer.constants()[test.constant], any(test.want))
+			tracer.constants(anyProgram)[test.constant], any(test.want))
 	}
 }
+
+// The programs on connect()'s own tracepoints are loaded before their hook has a
+// rung, and know by themselves.
+func TestConstantsOfASystemCallsProgram(t *testing.T) {
+	spec := object(t).Programs[bpf.BrinkProgTpSysExitConnect]
+	equal(t, "by system call", unattached().constants(spec)[bpf.BrinkVarConnectBySyscall], any(true))
+}
+
+var anyProgram = &ebpf.ProgramSpec{Type: ebpf.Tracing}
 
 func unattached() *Tracer { return &Tracer{modes: make([]Mode, len(hooks))} }
 

@@ -20,13 +20,28 @@ func withTracefs(f func()) {
 		return
 	}
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread
+	go onMortalThread(done, func() {
 		_ = mountTracefs()
 		f()
-	}()
+	})
 	<-done
+}
+
+// onMortalThread runs f on a thread that ends with it: the goroutine stays
+// locked to it. The main thread would not end, and what is done to it would
+// show in /proc/self; so it is kept busy while another one is used.
+func onMortalThread(done chan<- struct{}, f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		inner := make(chan struct{})
+		go onMortalThread(inner, f)
+		<-inner
+		close(done)
+		return
+	}
+	defer close(done)
+	f()
 }
 
 func mountTracefs() error {

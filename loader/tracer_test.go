@@ -66,27 +66,38 @@ func TestReasonIsOneLine(t *testing.T) {
 	}
 }
 
-func TestUses(t *testing.T) {
-	connect := hooks[indexOf(bpf.BrinkHookHOOK_CONNECT)]
-	on := func(h Hook, r Rung) bool { m := Mode{Hook: h, Rung: r}; return m.uses(sysExit) }
-	equal(t, "connect by tracepoint", on(connect, Tracepoint), true)
-	equal(t, "connect by kprobe", on(connect, Kprobe), false)
-	equal(t, "connect not seen", on(connect, None), false)
-	equal(t, "a queue that is polled", on(hooks[indexOf(bpf.BrinkHookHOOK_ACCEPT_QUEUE)], Poll), false)
-	equal(t, "states by tracepoint", on(hooks[indexOf(bpf.BrinkHookHOOK_STATE)], Tracepoint), false)
+// A hook without programs of its own rests on its carrier's, and falls with it.
+func TestCarriedBy(t *testing.T) {
+	choice := hooks[indexOf(bpf.BrinkHookHOOK_PORT_CHOICE)]
+	way := choice.Ways[len(choice.Ways)-1]
+	for _, test := range []struct {
+		carrier       Mode
+		rung          Rung
+		lost, sources string
+		refusals      int
+	}{
+		{Mode{Rung: Tracepoint, Sources: []string{"a", "b"}}, Tracepoint, way.Lost, "[a b]", 0},
+		{Mode{Rung: None}, None, choice.Without, "[]", 1},
+	} {
+		tracer := unattached()
+		test.carrier.Hook = hooks[indexOf(way.With)]
+		tracer.modes[indexOf(way.With)] = test.carrier
+		m := Mode{Hook: choice, Rung: way.Rung, Lost: way.Lost, way: way}
+		m.carriedBy(tracer)
+		equal(t, "rung", m.Rung, test.rung)
+		equal(t, "lost", m.Lost, test.lost)
+		equal(t, "sources", fmt.Sprint(m.Sources), test.sources)
+		equal(t, "refusals", len(m.Refusals), test.refusals)
+	}
 }
 
-// A rung that is taken and lost again stays on the record, with its reason.
-func TestLose(t *testing.T) {
-	connect := hooks[indexOf(bpf.BrinkHookHOOK_CONNECT)]
-	m := Mode{Hook: connect}
-	m.take(connect.Ways[2], []string{"raw_tp/sys_exit"})
-	equal(t, "lost on the tracepoint", m.Lost, lostIOUring)
-	m.lose("not permitted")
-	equal(t, "rung", m.Rung, None)
-	equal(t, "lost", m.Lost, connect.Without)
-	equal(t, "sources", len(m.Sources), 0)
-	equal(t, "refusals", fmt.Sprint(m.Refusals), "[{tracepoint not permitted}]")
+// A hook with programs of its own stays as it is.
+func TestNotCarried(t *testing.T) {
+	bind := hooks[indexOf(bpf.BrinkHookHOOK_BIND)]
+	m := Mode{Hook: bind, Rung: Fentry, Sources: []string{"a"}, way: bind.Ways[0]}
+	m.carriedBy(unattached())
+	equal(t, "rung", m.Rung, Fentry)
+	equal(t, "sources", fmt.Sprint(m.Sources), "[a]")
 }
 
 // Where no program gets in, what polls still works, and nothing fails.

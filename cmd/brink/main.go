@@ -42,6 +42,11 @@ func main() {
 }
 
 func app() *cli.App {
+	wrong := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	commands := []*cli.Command{runCommand(), listCommand(), traceCommand(), doctorCommand()}
+	for _, c := range commands {
+		c.OnUsageError = wrong
+	}
 	return &cli.App{
 		Name:    "brink",
 		Usage:   "how close is this host to its TCP limits, and why did that connect fail?",
@@ -50,10 +55,10 @@ func app() *cli.App {
 			"and which limit said no, to whom. Its experiments push connections to each limit in\n" +
 			"private network namespaces and hold a prediction against the measurement against the\n" +
 			"kernel's own evidence.",
-		Commands:        []*cli.Command{runCommand(), listCommand(), traceCommand(), doctorCommand()},
+		Commands:        commands,
 		Suggest:         true,
 		HideHelpCommand: true,
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		OnUsageError:    wrong,
 		CommandNotFound: func(c *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "brink: there is no command %q: see brink --help\n", name)
 			os.Exit(exitUsage)

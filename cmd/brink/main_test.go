@@ -13,6 +13,7 @@ import (
 // inside a guest there is no Go to build one.
 func TestMain(m *testing.M) {
 	lab.Main()
+	actIfAsked()
 	if os.Getenv("BRINK_TEST_AS_BRINK") != "" {
 		main()
 		return

@@ -237,7 +237,6 @@ network.peer.address=10.0.0.2
 network.peer.port=80
 network.transport=tcp
 network.type=ipv4
-process.executable.name=
 process.pid=12
 process.user.id=0`)
 	compare(t, conflict, `INTERNAL 8s..8s ERROR "EADDRINUSE"

@@ -13,7 +13,7 @@ import (
 // 40 ms of 50,000 connections a second; this one takes some 50 MB then. Batches
 // stay well below the 4 MiB that gRPC servers accept.
 const (
-	defaultQueue = 1 << 14
+	defaultQueue = 1 << 16
 	defaultBatch = 1 << 10
 )
 

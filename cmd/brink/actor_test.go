@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An actor is this test binary as an ordinary network program, in a process of
+// its own: it uses Go's net package as anybody would, and prints what it did.
+//
+//	connection LOCAL PEER    one that it closed actively, with echo
+//	refused PEER             a connect that was refused
+//	conflict LOCAL           a bind to its own listener's port
+func act(address string) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	served := make(chan error, 1)
+	go func() { served <- serveOne(listener) }()
+	if err := converse(listener.Addr()); err != nil {
+		return err
+	}
+	if err := <-served; err != nil {
+		return err
+	}
+	if err := beRefused(address); err != nil {
+		return err
+	}
+	_, err = net.Listen("tcp", listener.Addr().String())
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("bound a taken port: %w", err)
+	}
+	fmt.Println("conflict", listener.Addr())
+	time.Sleep(500 * time.Millisecond) // the holder is looked up while it lives
+	return nil
+}
+
+func serveOne(l net.Listener) error {
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = io.Copy(c, c)
+	return err
+}
+
+// converse says 5 bytes, hears them, and closes first.
+func converse(to net.Addr) error {
+	c, err := net.Dial("tcp", to.String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	fmt.Println("connection", c.LocalAddr(), c.RemoteAddr())
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		return err
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	heard, err := io.ReadAll(c)
+	if err == nil && string(heard) != "hello" {
+		err = fmt.Errorf("heard %q", heard)
+	}
+	return err
+}
+
+// beRefused connects to a port that was free a moment ago.
+func beRefused(address string) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return err
+	}
+	free := l.Addr().String()
+	l.Close()
+	if _, err = net.Dial("tcp", free); !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("connect to a free port: %w", err)
+	}
+	fmt.Println("refused", free)
+	return nil
+}
+
+// actIfAsked is called by TestMain.
+func actIfAsked() {
+	addresses := os.Getenv("BRINK_TEST_ACT")
+	if addresses == "" {
+		return
+	}
+	if os.Getenv("BRINK_TEST_LOOPBACK") != "" {
+		if err := loopbackUp(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	for _, address := range strings.Split(addresses, ",") {
+		if err := act(address); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(0)
+}
+
+// loopbackUp is `ip link set lo up`.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
+}
