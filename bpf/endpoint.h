@@ -310,7 +310,16 @@ static __always_inline int listening(struct sock *sk, int result)
 	return 0;
 }
 
-static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
+/*
+ * A program that is interrupted, by a softirq or where tracing is preemptible by
+ * another task, misses every state change on that CPU until it is done: the
+ * kernel lets no program recurse (bpf_prog->active). With interrupts off there
+ * is nothing to miss. The kfuncs are of 6.14; before that misses are counted.
+ */
+extern void bpf_local_irq_save(unsigned long *flags) __weak __ksym;
+extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
+
+static __always_inline void state_changed(struct sock *sk, int old_state, int new_state)
 {
 	if (stream_states && new_state == TCP_CLOSE)
 		stream_state(sk, old_state, new_state); /* while the entry is there */
@@ -328,6 +337,19 @@ static __always_inline int state_changes(struct sock *sk, int old_state, int new
 		reached(sk, new_state);
 	if (stream_states && new_state != TCP_CLOSE)
 		stream_state(sk, old_state, new_state);
+}
+
+static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
+{
+	unsigned long flags;
+
+	if (!bpf_local_irq_save) {
+		state_changed(sk, old_state, new_state);
+		return 0;
+	}
+	bpf_local_irq_save(&flags);
+	state_changed(sk, old_state, new_state);
+	bpf_local_irq_restore(&flags);
 	return 0;
 }
 
