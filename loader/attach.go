@@ -259,7 +259,10 @@ func (t *Tracer) constants(p *ebpf.ProgramSpec) map[string]any {
 }
 
 func (m *Mode) refuse(r Rung, why string) {
-	m.Refusals = append(m.Refusals, Refusal{Rung: r, Reason: why})
+	if n := len(m.Refusals); n > 0 && m.Refusals[n-1] == (Refusal{r, why}) {
+		return // two ways on one rung, and one reason
+	}
+	m.Refusals = append(m.Refusals, Refusal{r, why})
 }
 
 // carriedBy gives a hook that has no programs of its own those of its carrier,
@@ -295,6 +298,9 @@ func reason(err error) string {
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	line, _, _ = strings.Cut(line, " (MEMLOCK") // a guess that is not ours
+	if _, after, ok := strings.Cut(line, "load program: "); ok {
+		line = "load program: " + after // which one, the hook says
+	}
 	return line
 }
 

@@ -15,7 +15,7 @@ const tracefs = "/sys/kernel/tracing"
 // the thread. Without the right to do that f runs all the same and finds no
 // tracepoints.
 func withTracefs(f func()) {
-	if _, err := os.Stat(tracefs + "/events"); err == nil {
+	if TracefsMounted() {
 		f()
 		return
 	}
@@ -42,6 +42,12 @@ func onMortalThread(done chan<- struct{}, f func()) {
 	}
 	defer close(done)
 	f()
+}
+
+// TracefsMounted reports whether the host has tracefs at its usual place.
+func TracefsMounted() bool {
+	_, err := os.Stat(tracefs + "/events")
+	return err == nil
 }
 
 func mountTracefs() error {

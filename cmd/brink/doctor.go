@@ -11,6 +11,7 @@ import (
 	"brink/loader"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,10 @@ func checks(t *loader.Tracer) []check {
 		{name: "BTF", state: "present"},
 		{name: "BPF", state: "allowed"},
 		{name: "cgroup v2", state: collector.CgroupRoot()},
+		{name: "tracefs", state: "mounted"},
+	}
+	if !loader.TracefsMounted() {
+		list[5].state = "not mounted: brink mounts it for itself alone"
 	}
 	if !loader.HasBTF() {
 		list[2].state = "absent"
@@ -90,9 +95,10 @@ func doctorText(w io.Writer, t *loader.Tracer) {
 	host.Render()
 	fmt.Fprintln(w)
 	hooks := newTable(w)
+	hooks.SetColumnConfigs([]table.ColumnConfig{{Number: 4, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
 	hooks.AppendHeader(table.Row{"hook", "rung", "by", "not seen there"})
 	for _, m := range t.Modes() {
-		hooks.AppendRow(table.Row{m.Name, m.Rung, strings.Join(m.Sources, "\n"), m.Lost})
+		hooks.AppendRow(table.Row{m.Name, m.Rung.String(), strings.Join(m.Sources, "\n"), m.Lost})
 	}
 	hooks.Render()
 	fmt.Fprintln(w)

@@ -137,16 +137,21 @@ func (k *labKernel) Source(h collector.Hook) string { return k.tracer.SourceOf(b
 func (k *labKernel) close() error {
 	k.stop()
 	err := <-k.finished
-	ctx, cancel := context.WithTimeout(context.Background(), flushPatience)
-	defer cancel()
-	if err := k.exporter.Shutdown(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "brink: not all spans have left: %v\n", err)
-	}
-	if n := k.exporter.Dropped() + k.exporter.Failed(); n > 0 {
-		fmt.Fprintf(os.Stderr, "brink: %d spans were dropped\n", n)
-	}
+	flushSpans(k.exporter)
 	for _, namespace := range k.namespaces {
 		namespace.Close()
 	}
 	return errors.Join(err, k.tracer.Close())
+}
+
+// flushSpans sends off what is left, and tells what could not be.
+func flushSpans(e *otlp.Exporter) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushPatience)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "brink: not all spans have left: %v\n", err)
+	}
+	if n := e.Dropped() + e.Failed(); n > 0 {
+		fmt.Fprintf(os.Stderr, "brink: %d spans were dropped\n", n)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"brink/collector"
 	"brink/collector/jsonl"
+	"brink/collector/otlp"
 	"brink/collector/text"
 	"brink/loader"
 
@@ -27,7 +28,8 @@ func traceCommand() *cli.Command {
 		Description: "One line a fact: a connection when it ends, with the times of all its states and the\n" +
 			"process that owned it; a limit hit or a bind conflict at once, with the holder of the\n" +
 			"port; each step of a timewait socket. Filters work in the kernel. ctrl-C ends it with\n" +
-			"a summary that says what was lost, if anything was.\n\n" +
+			"a summary that says what was lost, if anything was. Where OTEL_EXPORTER_OTLP_ENDPOINT\n" +
+			"is set, spans go there as well.\n\n" +
 			"   brink trace --port 443            what happens on port 443, at either end\n" +
 			"   brink trace --limit-hits --json   refusals alone, as JSON Lines",
 		Flags: []cli.Flag{
@@ -38,7 +40,7 @@ func traceCommand() *cli.Command {
 			&cli.UintFlag{Name: "port", Usage: "only with this local or peer port"},
 			&cli.StringSliceFlag{Name: "cidr", Usage: "only with a local or peer address in `PREFIX` (repeatable)"},
 			&cli.StringFlag{Name: "cgroup", Usage: "only of tasks in this cgroup v2 `PATH` or below it"},
-			&cli.StringSliceFlag{Name: "netns", Usage: "only in this network namespace: an inode number, a pid's as `PID:N`, or a path (repeatable)"},
+			&cli.StringSliceFlag{Name: "netns", Usage: "only in this network namespace: `NETNS` is an inode number, pid:N, or a path (repeatable)"},
 			&cli.DurationFlag{Name: "duration", Usage: "end after this long; 0 is never"},
 		},
 		Action: trace,
@@ -86,13 +88,32 @@ func trace(c *cli.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	collect := collector.New(tracer, known, sink)
+	sinks, flush, err := exporting(c.Context, sink)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	collect := collector.New(tracer, known, sinks...)
 	watchQueues(ctx, tracer, collect)
 	fmt.Fprintf(os.Stderr, "tracing (%s); ctrl-C ends\n", modesInWords(tracer))
 	if err := collect.Run(ctx); err != nil {
 		return err
 	}
 	return summarize(c, out, tracer, collect)
+}
+
+// exporting adds spans to what is told, if the environment names somewhere to
+// send them.
+func exporting(ctx context.Context, sink collector.Sink) (sinks []collector.Sink, flush func(), err error) {
+	sinks, flush = []collector.Sink{sink}, func() {}
+	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
+		return sinks, flush, nil
+	}
+	exporter, err := otlp.New(ctx, otlp.Options{ServiceVersion: version})
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	return append(sinks, exporter), func() { flushSpans(exporter) }, nil
 }
 
 func traceSink(c *cli.Context, out *output) collector.Sink {
