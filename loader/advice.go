@@ -17,6 +17,8 @@ func (t *Tracer) Advice() string {
 	switch {
 	case err == nil:
 		return ""
+	case !HasBTF():
+		return "this kernel does not describe its types (" + kernelBTF + " is absent): use one with CONFIG_DEBUG_INFO_BTF"
 	case os.Geteuid() != 0 && errors.Is(err, unix.EPERM):
 		return "it takes root (or the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN): try sudo"
 	case errors.Is(err, unix.EPERM):

@@ -63,7 +63,20 @@ func Attach(options Options) (*Tracer, error) {
 		return nil, err
 	}
 	withTracefs(t.climb)
+	if state := t.mode(bpf.BrinkHookHOOK_STATE); state.Rung == None && t.blocked == nil {
+		t.blocked = state.lastRefusal()
+	}
 	return t, nil
+}
+
+// lastRefusal is why not even the lowest rung could be had. Without state
+// changes there is nothing that the other hooks could tell of.
+func (m *Mode) lastRefusal() error {
+	if len(m.Refusals) == 0 {
+		return errors.New("there is no hook for " + m.Name)
+	}
+	last := m.Refusals[len(m.Refusals)-1]
+	return fmt.Errorf("no hook for %s by %s: %s", m.Name, last.Rung, last.Reason)
 }
 
 func (t *Tracer) createMaps() error {

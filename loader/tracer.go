@@ -10,6 +10,7 @@ import (
 	"brink/bpf"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 )
 
@@ -108,15 +109,33 @@ func (t *Tracer) sum(name string, into []uint64) error {
 	return nil
 }
 
-// skipped are runs that the kernel left out because a program was already
-// running on that CPU.
+// skipped are runs that the kernel left out by itself: because a program was
+// already running on that CPU (counted since 5.12), or because a kprobe could
+// not be served, a kretprobe for want of a free instance (told since 6.7).
 func (t *Tracer) skipped() (n uint64) {
 	for _, p := range t.programs {
 		if stats, err := p.Stats(); err == nil {
 			n += stats.RecursionMisses
 		}
 	}
+	for _, l := range t.links {
+		if kprobe := kprobeOf(l); kprobe != nil {
+			n += kprobe.Missed
+		}
+	}
 	return n
+}
+
+func kprobeOf(l link.Link) *link.KprobeInfo {
+	info, err := l.Info()
+	if err != nil {
+		return nil // a perf event link has no info before 5.15
+	}
+	event := info.PerfEvent()
+	if event == nil {
+		return nil
+	}
+	return event.Kprobe()
 }
 
 // AllowNetns lets a namespace pass a Dynamic filter; ForbidNetns takes it back.

@@ -102,7 +102,10 @@ func TestPlainUser(t *testing.T) {
 	if !strings.Contains(stderr.String(), "try sudo") {
 		t.Errorf("it does not say what to do: %s", &stderr)
 	}
-	var r experiments.Result
+	var r struct {
+		Verdict  experiments.Verdict
+		Evidence struct{ Mode string }
+	}
 	if err := json.Unmarshal(stdout, &r); err != nil {
 		t.Fatalf("%v in %s", err, stdout)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func run(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, files.Close()) }()
+	defer func() { err = errors.Join(err, files.Close(), giveBack(c.String("out"))) }()
 	kernel, err := traceLabs(c.Context, rung, filepath.Join(c.String("out"), report.SpansFile))
 	if err != nil {
 		return err
@@ -142,4 +143,21 @@ func listCommand() *cli.Command {
 			return nil
 		},
 	}
+}
+
+// giveBack makes the report belong to whoever called sudo.
+func giveBack(dir string) error {
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	if err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err != nil {
+		return nil
+	}
+	var errs []error
+	for _, path := range []string{dir, filepath.Join(dir, report.ResultsFile), filepath.Join(dir, report.SpansFile)} {
+		errs = append(errs, os.Lchown(path, uid, gid))
+	}
+	return errors.Join(errs...)
 }
