@@ -16,7 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
-#include "endpoint.h"
+#include "state.h"
 #include "connect.h"
 #include "accept.h"
 #include "bind.h"

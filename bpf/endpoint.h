@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * endpoint.h - one record per endpoint's life.
- *
- *   CLOSE -> SYN_SENT    born as a client, in its owner's context
- *   LISTEN -> SYN_RECV   born as a server, in a softirq: owner unknown
- *   CLOSE -> LISTEN      kept as a listener
- *   any other state      its time is noted
- *   -> CLOSE             the record leaves and the entry goes
- *
- * tcp_set_state alone does not see the first steps of servers and listeners
- * (inet_csk_clone_lock and inet_csk_listen_start store the state themselves),
- * the tracepoint inet_sock_set_state does.
+ * endpoint.h - one record per endpoint's life: born with its first state, kept
+ * in the map `endpoints`, sent at its end.
  */
 #ifndef BRINK_ENDPOINT_H
 #define BRINK_ENDPOINT_H
@@ -46,21 +37,6 @@ static __always_inline void own(struct endpoint *e)
 	read_owner(&e->owner);
 	if (in_wanted_cgroup())
 		e->flags |= ENDPOINT_IN_CGROUP;
-}
-
-static __always_inline int stage_of(int state)
-{
-	switch (state) {
-	case TCP_SYN_SENT:    return STAGE_SYN_SENT;
-	case TCP_SYN_RECV:    return STAGE_SYN_RECV;
-	case TCP_ESTABLISHED: return STAGE_ESTABLISHED;
-	case TCP_FIN_WAIT1:   return STAGE_FIN_WAIT1;
-	case TCP_FIN_WAIT2:   return STAGE_FIN_WAIT2;
-	case TCP_CLOSE_WAIT:  return STAGE_CLOSE_WAIT;
-	case TCP_LAST_ACK:    return STAGE_LAST_ACK;
-	case TCP_CLOSING:     return STAGE_CLOSING;
-	}
-	return -1;
 }
 
 /* The destination is in the socket before SYN_SENT is; the local port comes
@@ -101,29 +77,6 @@ static __always_inline void born_listener(struct sock *sk)
 	own(&e);
 	read_tuple(sk, &e.tuple);
 	track(sk, &e);
-}
-
-/* At ESTABLISHED each end has sent one sequence number, its SYN's, and had it
- * acknowledged: snd_una - 1 and rcv_nxt - 1 are the two initial ones. */
-static __always_inline void established(struct sock *sk, struct endpoint *e)
-{
-	struct tcp_sock *tp = (struct tcp_sock *)sk;
-
-	read_tuple(sk, &e->tuple);
-	e->isn_local = BPF_CORE_READ(tp, snd_una) - 1;
-	e->isn_peer = BPF_CORE_READ(tp, rcv_nxt) - 1;
-}
-
-static __always_inline void reached(struct sock *sk, int state)
-{
-	struct endpoint *e = endpoint_of(sk);
-	int stage = stage_of(state);
-
-	if (!e || stage < 0)
-		return;
-	e->at[stage & 7] = bpf_ktime_get_boot_ns();
-	if (state == TCP_ESTABLISHED)
-		established(sk, e);
 }
 
 static __always_inline bool endpoint_wanted(struct endpoint *e)
@@ -270,87 +223,6 @@ static __always_inline void ended(struct sock *sk, int old_state)
 	e->flags |= time_wait_flags(sk, old_state);
 	send_ended(sk, e, HOOK_STATE, old_state, error);
 	forget(sk);
-}
-
-static __always_inline void stream_state(struct sock *sk, int old_state, int new_state)
-{
-	struct endpoint *e = endpoint_of(sk);
-	struct state_changed *r;
-
-	if (!e || !endpoint_wanted(e))
-		return;
-	r = reserve(sizeof(*r), EVENT_STATE_CHANGED, HOOK_STATE);
-	if (!r)
-		return;
-	__builtin_memset(&r->tuple, 0, sizeof(r->tuple));
-	read_tuple(sk, &r->tuple);
-	r->owner = e->owner;
-	r->at = bpf_ktime_get_boot_ns();
-	r->socket = (__u64)sk;
-	r->netns = e->netns;
-	r->old_state = old_state;
-	r->new_state = new_state;
-	r->role = e->role;
-	submit(r);
-}
-
-/* inet_csk_clone_lock: the child is in SYN_RECV before anything else sees it. */
-static __always_inline int child_born(struct sock *child)
-{
-	if (child)
-		born_server(child);
-	return 0;
-}
-
-/* inet_csk_listen_start: 0 is success. */
-static __always_inline int listening(struct sock *sk, int result)
-{
-	if (!result)
-		born_listener(sk);
-	return 0;
-}
-
-/*
- * A program that is interrupted, by a softirq or where tracing is preemptible by
- * another task, misses every state change on that CPU until it is done: the
- * kernel lets no program recurse (bpf_prog->active). With interrupts off there
- * is nothing to miss. The kfuncs are of 6.14; before that misses are counted.
- */
-extern void bpf_local_irq_save(unsigned long *flags) __weak __ksym;
-extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
-
-static __always_inline void state_changed(struct sock *sk, int old_state, int new_state)
-{
-	if (stream_states && new_state == TCP_CLOSE)
-		stream_state(sk, old_state, new_state); /* while the entry is there */
-	if (new_state == TCP_CLOSE && (old_state == TCP_CLOSE || old_state == TCP_LISTEN))
-		closed(sk);
-	else if (new_state == TCP_CLOSE)
-		ended(sk, old_state);
-	else if (new_state == TCP_SYN_SENT)
-		born_client(sk);
-	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
-		born_server(sk);
-	else if (new_state == TCP_LISTEN)
-		born_listener(sk);
-	else
-		reached(sk, new_state);
-	if (stream_states && new_state != TCP_CLOSE)
-		stream_state(sk, old_state, new_state);
-}
-
-static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
-{
-	unsigned long flags;
-
-	if (!bpf_local_irq_save) {
-		state_changed(sk, old_state, new_state);
-		return 0;
-	}
-	bpf_local_irq_save(&flags);
-	state_changed(sk, old_state, new_state);
-	bpf_local_irq_restore(&flags);
-	return 0;
 }
 
 #endif

@@ -1,6 +1,10 @@
 package loader
 
-import "brink/bpf"
+import (
+	"fmt"
+
+	"brink/bpf"
+)
 
 // A Hook is something to be seen, and the ways to see it, best first.
 type Hook struct {
@@ -187,4 +191,13 @@ var hooks = []Hook{
 			},
 		},
 	},
+}
+
+func indexOf(id bpf.BrinkHook) int {
+	for i := range hooks {
+		if hooks[i].ID == id {
+			return i
+		}
+	}
+	panic(fmt.Sprintf("no hook %d in the table", id))
 }

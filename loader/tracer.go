@@ -18,6 +18,19 @@ import (
 // when much has gathered, so this bounds how late a record can be.
 const idle = 100 * time.Millisecond
 
+// Tracer is what Attach got. It belongs to its creator, who closes it.
+type Tracer struct {
+	options  Options
+	spec     *ebpf.CollectionSpec
+	maps     map[string]*ebpf.Map
+	ring     *ringbuf.Reader
+	attached []attachment
+	modes    []Mode
+	blocked  error
+	closed   map[Rung]error // rungs that this kernel does not have at all
+	record   ringbuf.Record
+}
+
 // Modes are all hooks in the table's order, with the rung that each is on.
 func (t *Tracer) Modes() []Mode { return t.modes }
 
@@ -113,13 +126,11 @@ func (t *Tracer) sum(name string, into []uint64) error {
 // already running on that CPU (counted since 5.12), or because a kprobe could
 // not be served, a kretprobe for want of a free instance (told since 6.7).
 func (t *Tracer) skipped() (n uint64) {
-	for _, p := range t.programs {
-		if stats, err := p.Stats(); err == nil {
+	for _, a := range t.attached {
+		if stats, err := a.program.Stats(); err == nil {
 			n += stats.RecursionMisses
 		}
-	}
-	for _, l := range t.links {
-		if kprobe := kprobeOf(l); kprobe != nil {
+		if kprobe := kprobeOf(a.link); kprobe != nil {
 			n += kprobe.Missed
 		}
 	}
@@ -184,11 +195,8 @@ func (t *Tracer) Close() error {
 	if t.ring != nil {
 		errs = append(errs, t.ring.Close())
 	}
-	for _, l := range t.links {
-		errs = append(errs, l.Close())
-	}
-	for _, p := range t.programs {
-		errs = append(errs, p.Close())
+	for _, a := range t.attached {
+		errs = append(errs, a.close())
 	}
 	for _, m := range t.maps {
 		errs = append(errs, m.Close())

@@ -183,7 +183,7 @@ func TestAdvice(t *testing.T) {
 
 // blocked is what Attach gives where not even a map can be made.
 func blocked(err error, options Options) *Tracer {
-	t := &Tracer{options: options, programs: map[string]*ebpf.Program{}, closed: map[Rung]error{}, blocked: err}
+	t := &Tracer{options: options, closed: map[Rung]error{}, blocked: err}
 	t.climb()
 	return t
 }

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"time"
 
 	"brink/collector"
 	"brink/collector/jsonl"
@@ -74,32 +70,32 @@ func trace(c *cli.Context) error {
 	}
 	out := newOutput(os.Stdout)
 	defer out.stop()
-	sink := traceSink(c, out)
-	if c.Bool("limit-hits") {
-		sink = refusalsOnly{sink}
+	sinks, flush, err := exporting(c.Context, traceSink(c, out))
+	if err != nil {
+		return err
 	}
+	defer flush()
 	known, err := collector.Preexisting()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "brink: sockets older than brink stay without an owner: %v\n", err)
 	}
+	collect := collector.New(tracer, known, sinks...)
+	if err := traceUntilDone(c, tracer, collect); err != nil {
+		return err
+	}
+	return summarize(c, out, tracer, collect)
+}
+
+func traceUntilDone(c *cli.Context, tracer *loader.Tracer, collect *collector.Collector) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	if d := c.Duration("duration"); d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	sinks, flush, err := exporting(c.Context, sink)
-	if err != nil {
-		return err
-	}
-	defer flush()
-	collect := collector.New(tracer, known, sinks...)
 	watchQueues(ctx, tracer, collect)
 	fmt.Fprintf(os.Stderr, "tracing (%s); ctrl-C ends\n", modesInWords(tracer))
-	if err := collect.Run(ctx); err != nil {
-		return err
-	}
-	return summarize(c, out, tracer, collect)
+	return collect.Run(ctx)
 }
 
 // exporting adds spans to what is told, if the environment names somewhere to
@@ -116,12 +112,17 @@ func exporting(ctx context.Context, sink collector.Sink) (sinks []collector.Sink
 	return append(sinks, exporter), func() { flushSpans(exporter) }, nil
 }
 
-func traceSink(c *cli.Context, out *output) collector.Sink {
+func traceSink(c *cli.Context, out *output) (sink collector.Sink) {
 	if c.Bool("json") {
-		return &jsonl.Sink{W: out, Identify: identify}
+		sink = &jsonl.Sink{W: out, Identify: identify}
+	} else {
+		lines := &text.Sink{W: out, Colour: colourful(os.Stdout)}
+		lines.Header()
+		sink = lines
 	}
-	sink := &text.Sink{W: out, Colour: colourful(os.Stdout)}
-	sink.Header()
+	if c.Bool("limit-hits") {
+		return refusalsOnly{sink}
+	}
 	return sink
 }
 
@@ -191,49 +192,4 @@ func (r refusalsOnly) Accept(f collector.Fact) {
 			r.to.Accept(f)
 		}
 	}
-}
-
-// output buffers lines and passes them on a few times a second, so that a line
-// costs no system call and a person still sees it at once.
-type output struct {
-	mu   sync.Mutex
-	w    *bufio.Writer
-	done chan struct{}
-	gone sync.WaitGroup
-}
-
-const flushEvery = 100 * time.Millisecond
-
-func newOutput(w io.Writer) *output {
-	o := &output{w: bufio.NewWriterSize(w, 256<<10), done: make(chan struct{})}
-	o.gone.Go(o.flush)
-	return o
-}
-
-// Write implements io.Writer.
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(b)
-}
-
-func (o *output) flush() {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-o.done:
-			return
-		case <-tick.C:
-			o.mu.Lock()
-			o.w.Flush()
-			o.mu.Unlock()
-		}
-	}
-}
-
-func (o *output) stop() {
-	close(o.done)
-	o.gone.Wait()
-	o.w.Flush()
 }
