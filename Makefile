@@ -22,7 +22,7 @@ run: build ## build, and run every experiment with the kernel traced
 
 test: ## unit tests, fuzz seeds and golden cases; as root also the tests on this kernel
 	@test "$$(id -u)" = 0 || echo "left out for a plain user: the tests that trace this kernel (run make test as root)"
-	go test -count=1 ./...
+	go test -count=1 -p 1 ./... # one package at a time: some look at the whole host
 
 test-vm: ## boot Debian's 5.10, 6.1, 6.12 and 7.2 kernels in QEMU and run the kernel tests there, on every rung
 	BRINK_VM=1 go test -count=1 -timeout 60m ./loader/vm

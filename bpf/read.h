@@ -48,13 +48,17 @@ static __always_inline void read_timewait_tuple(struct inet_timewait_sock *tw, s
 }
 
 /* Only in the context of a task that acts for itself: connect, accept, bind,
- * listen, socket. In a softirq the current task is a bystander. */
+ * listen, socket. In a softirq the current task is a bystander. The name is the
+ * process's, not the thread's, which may call itself anything. */
 static __always_inline void read_owner(struct owner *o)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();
 	o->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(o->comm, sizeof(o->comm));
+	bpf_core_read(o->comm, sizeof(o->comm), &leader->comm);
 }
 
 #endif

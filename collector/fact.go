@@ -56,13 +56,13 @@ type Owner struct {
 	PID    uint32 // thread group, in the initial pid namespace
 	UID    uint32
 	Cgroup uint64   // id in the cgroup v2 hierarchy
-	Comm   [16]byte // TASK_COMM_LEN, NUL-padded
+	Comm   [16]byte // of the process's first thread; TASK_COMM_LEN, NUL-padded
 }
 
 // Known reports whether a task was captured at all.
 func (o *Owner) Known() bool { return o.PID != 0 }
 
-// Name is the task's comm.
+// Name is the process's comm.
 func (o *Owner) Name() string { return cString(o.Comm[:]) }
 
 // Role is the part an endpoint plays in its connection.

@@ -246,12 +246,12 @@ func TestTraceFilters(t *testing.T) {
 		told bool
 	}{
 		{[]string{"--cidr", "127.0.0.0/8"}, true},
-		{[]string{"--cidr", "10.0.0.0/8"}, false},
-		{[]string{"--cidr", "10.0.0.0/8", "--cidr", "127.0.0.1"}, true},
+		{[]string{"--cidr", "203.0.113.0/24"}, false},
+		{[]string{"--cidr", "203.0.113.0/24", "--cidr", "127.0.0.1"}, true},
 		{[]string{"--netns", fmt.Sprint(self)}, true},
 		{[]string{"--netns", "1"}, false},
 		{[]string{"--pid", "1"}, false},
-		{[]string{"--port", "1"}, false},
+		{[]string{"--port", "7"}, false},
 		{[]string{"--cgroup", "/"}, true},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
