@@ -55,6 +55,9 @@ func New(source Source, known []Known, sinks ...Sink) *Collector {
 	return c
 }
 
+// InferTurns is Table.InferTurns; call it before Run.
+func (c *Collector) InferTurns() { c.table.InferTurns() }
+
 // Run reads until ctx is done or the source is closed, then what the kernel had
 // told by that time. Its error is the source's failure.
 func (c *Collector) Run(ctx context.Context) error {

@@ -25,6 +25,7 @@ type Table struct {
 	boot      time.Time // the wall clock's time at boot time zero
 	known     map[uint64]Known
 	listeners map[listener]Owner
+	orphans   orphans // nil where a hook tells of them
 
 	// lent to the sinks, one fact at a time
 	connection Connection
@@ -97,6 +98,7 @@ func (t *Table) ended(e *bpf.BrinkEndpointEnded, emit func(Fact)) {
 	}
 	emit(c)
 	t.enteredTimeWait(c, e.Endpoint.Flags, emit)
+	t.tellTurn(c, e, emit)
 }
 
 // recall adds what sock_diag knew of a socket older than brink.
@@ -165,6 +167,7 @@ func (t *Table) enteredTimeWait(c *Connection, flags uint8, emit func(Fact)) {
 	}
 	if flags&flagTimeWaitFinWait2 != 0 {
 		t.timeWait.State = FinWait2
+		t.orphans.add(c)
 	}
 	if flags&flagTimeWaitOverflow != 0 {
 		t.timeWait.Event = TimeWaitOverflow

@@ -146,7 +146,7 @@ var hooks = []Hook{
 	{
 		ID: bpf.BrinkHookHOOK_TIME_WAIT_REUSE_SYN, Name: "time_wait_reuse_syn",
 		Tells:   "a new SYN takes over a tuple in TIME_WAIT; FIN_WAIT2 orphans turn into TIME_WAIT",
-		Without: "reuse by a SYN, and when an orphan's FIN_WAIT2 turned into TIME_WAIT",
+		Without: "reuse by a SYN, and when an orphan's FIN_WAIT2 turned into TIME_WAIT, unless its peer is in the same namespace",
 		Ways: []Way{
 			{Rung: Fentry, Programs: []string{
 				bpf.BrinkProgFentryTcpTimewaitStateProcess, bpf.BrinkProgFexitTcpTimewaitStateProcess,

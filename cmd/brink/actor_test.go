@@ -17,6 +17,7 @@ import (
 // its own: it uses Go's net package as anybody would, and prints what it did.
 //
 //	connection LOCAL PEER    one that it closed actively, with echo
+//	orphan LOCAL PEER        one that it closed while the peer had not
 //	refused PEER             a connect that was refused
 //	conflict LOCAL           a bind to its own listener's port
 func act(address string) error {
@@ -26,12 +27,14 @@ func act(address string) error {
 	}
 	defer listener.Close()
 	served := make(chan error, 1)
-	go func() { served <- serveOne(listener) }()
-	if err := converse(listener.Addr()); err != nil {
-		return err
-	}
-	if err := <-served; err != nil {
-		return err
+	for _, talk := range []func(net.Addr) error{converse, abandon} {
+		go func() { served <- serveOne(listener) }()
+		if err := talk(listener.Addr()); err != nil {
+			return err
+		}
+		if err := <-served; err != nil {
+			return err
+		}
 	}
 	if err := beRefused(address); err != nil {
 		return err
@@ -74,6 +77,17 @@ func converse(to net.Addr) error {
 		err = fmt.Errorf("heard %q", heard)
 	}
 	return err
+}
+
+// abandon closes at once, as most programs do: its end becomes an orphan in
+// FIN_WAIT2 until the server closes too.
+func abandon(to net.Addr) error {
+	c, err := net.Dial("tcp", to.String())
+	if err != nil {
+		return err
+	}
+	fmt.Println("orphan", c.LocalAddr(), c.RemoteAddr())
+	return c.Close()
 }
 
 // beRefused connects to a port that was free a moment ago.

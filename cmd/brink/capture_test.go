@@ -76,7 +76,7 @@ func startTracing(t *testing.T, o loader.Options) *tracing {
 		t.Fatal("nothing could be attached: ", err)
 	}
 	tr := &tracing{capture: &capture{}, tracer: tracer}
-	tr.collect = collector.New(tracer, nil, tr.capture)
+	tr.collect = newCollector(tracer, nil, tr.capture)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- tr.collect.Run(ctx) }()

@@ -68,6 +68,15 @@ func watchQueues(ctx context.Context, t *loader.Tracer, c *collector.Collector) 
 	}()
 }
 
+// newCollector makes a collector that infers what this kernel's hooks leave out.
+func newCollector(t *loader.Tracer, known []collector.Known, sinks ...collector.Sink) *collector.Collector {
+	c := collector.New(t, known, sinks...)
+	if t.Mode("time_wait_reuse_syn").Rung == loader.None {
+		c.InferTurns()
+	}
+	return c
+}
+
 // parseNetns takes an inode number, pid:N, or a path to a namespace file.
 func parseNetns(s string) (uint32, error) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {

@@ -56,7 +56,7 @@ func traceLabs(ctx context.Context, rung loader.Rung, spans string) (*labKernel,
 		tracer: tracer, exporter: exporter, memory: memory.New(),
 		queues: collector.NewQueueWatch(), finished: make(chan error, 1),
 	}
-	k.collect = collector.New(tracer, nil, k.memory, exporter)
+	k.collect = newCollector(tracer, nil, k.memory, exporter)
 	// not the caller's context: what an interrupted run has told is still read
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k.stop = stop

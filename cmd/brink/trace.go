@@ -79,7 +79,7 @@ func trace(c *cli.Context) error {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "brink: sockets older than brink stay without an owner: %v\n", err)
 	}
-	collect := collector.New(tracer, known, sinks...)
+	collect := newCollector(tracer, known, sinks...)
 	if err := traceUntilDone(c, tracer, collect); err != nil {
 		return err
 	}

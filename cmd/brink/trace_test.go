@@ -145,7 +145,7 @@ func netnsOf(facts []fact, pid int) int {
 
 func checkActor(t *testing.T, facts []fact, pid int, did []string) {
 	t.Helper()
-	if len(did)%3 != 0 || len(did) == 0 {
+	if len(did)%4 != 0 || len(did) == 0 {
 		t.Fatalf("the actor says it did %q", did)
 	}
 	for _, line := range did {
@@ -161,6 +161,8 @@ func checkActor(t *testing.T, facts []fact, pid int, did []string) {
 			if enter.string("event") != "enter" || enter.string("brink.time_wait.kind") != "time_wait" {
 				t.Errorf("entering TIME_WAIT is told as %v", enter)
 			}
+		case "orphan":
+			checkOrphan(t, facts, f[1], f[2])
 		case "refused":
 			refused := one(t, facts, pid, "connection", "client", "", f[1])
 			if refused.string("brink.errno") != "ECONNREFUSED" || refused.string("error.type") != "connection_refused" {
@@ -170,6 +172,21 @@ func checkActor(t *testing.T, facts []fact, pid int, did []string) {
 		case "conflict":
 			checkConflict(t, one(t, facts, pid, "bind_conflict", "", f[1], ""), pid, f[1])
 		}
+	}
+}
+
+// checkOrphan: a socket closed before its peer's enters as a timewait socket of
+// kind fin_wait_2, unless the peer was as quick, and ends in TIME_WAIT.
+func checkOrphan(t *testing.T, facts []fact, local, peer string) {
+	t.Helper()
+	var kinds []string
+	for _, f := range facts {
+		if f.string("kind") == "time_wait" && f.string("event") == "enter" && address(f, "local") == local && address(f, "peer") == peer {
+			kinds = append(kinds, f.string("brink.time_wait.kind"))
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "fin_wait_2 time_wait" && got != "time_wait" {
+		t.Errorf("an orphan's timewait socket went through %q", got)
 	}
 }
 
