@@ -15,8 +15,8 @@ static __always_inline void refuse_bind(struct refused *r, __u32 hook)
 }
 
 /*
- * inet_csk_get_port: wanted is 0 for "choose one". Its refusal was 1 before
- * 5.17 and is -EADDRINUSE since. inet_bind has put the address into the socket
+ * inet_csk_get_port: wanted is 0 for "choose one". Its refusal is 1 in older
+ * kernels and -EADDRINUSE in newer ones. inet_bind has put the address into the socket
  * before it calls, and takes it out again after a refusal.
  */
 static __always_inline int port_taken(struct sock *sk, __u16 wanted, int result)

@@ -42,8 +42,8 @@ type Filter struct {
 
 // preallocate reports whether a hash map must be allocated in full: before 6.1
 // a tracing program that allocates can deadlock with the allocator it
-// interrupted (the kernel warns of it, kernel/bpf/verifier.c), and 6.1 brought
-// the BPF memory allocator (7c8199e24fa0). bpf_user_ringbuf_drain came with it.
+// interrupted (the kernel warns of it, kernel/bpf/verifier.c). 6.1 brought BPF
+// a memory allocator of its own, and the helper bpf_user_ringbuf_drain with it.
 func preallocate() bool {
 	return features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnUserRingbufDrain) != nil
 }
