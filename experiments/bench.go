@@ -127,19 +127,36 @@ func (b *Bench) closeAll(ctx context.Context) error {
 // aside: the last segments may still be under way when close() returns, and an
 // endpoint's record leaves at its very end.
 func (b *Bench) awaitQuiet(ctx context.Context) error {
-	for range 250 {
+	quiet := false
+	err := b.await(ctx, func() (bool, error) {
 		counters, err := b.Lab.Counters(ctx)
-		if err != nil || counters["TCP.inuse"]+counters["TCP6.inuse"] == 0 {
+		quiet = counters["TCP.inuse"]+counters["TCP6.inuse"] == 0
+		return quiet, err
+	})
+	if err == nil && !quiet {
+		return errors.New("TCP sockets of the lab stay although every one was closed")
+	}
+	return err
+}
+
+// await looks again and again until it is so, or for some seconds: what is then
+// not so is for the caller to find.
+func (b *Bench) await(ctx context.Context, so func() (bool, error)) error {
+	for end := time.Now().Add(settling); ; {
+		done, err := so()
+		if done || err != nil || time.Now().After(end) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return errors.New("TCP sockets of the lab stay although every one was closed")
 }
+
+// settling is how long the last segments of a push may take.
+const settling = 10 * time.Second
 
 func (b *Bench) note(name string, value int) {
 	if b.Notes == nil {

@@ -68,10 +68,23 @@ type Prediction struct {
 	Unit    string
 	Formula string
 	Inputs  []Input
-	// Errno is what the push is to end with; 0: with no refusal.
+	// Errno is what the program is to be told in the end; 0: of no refusal.
 	Errno syscall.Errno
-	// Silent: the kernel refuses without telling the program.
-	Silent bool
+	// Apart: the limit refuses a packet, apart from any call of the program. The
+	// kernel's refusal then has no errno, and the program is told later (Errno)
+	// or never.
+	Apart bool
+}
+
+// refusal reports whether the push is to end with one.
+func (p Prediction) refusal() bool { return p.Errno != 0 || p.Apart }
+
+// hitErrno is what the kernel's own refusals are to carry.
+func (p Prediction) hitErrno() syscall.Errno {
+	if p.Apart {
+		return 0
+	}
+	return p.Errno
 }
 
 // Input is one setting that a formula uses.

@@ -20,16 +20,20 @@ var reuse = lab.SocketOptions{ReuseAddr: true}
 // sameSource opens one connection from the given source to each destination
 // and checks, by the servers' own greetings, that each saw that very source.
 func sameSource(ctx context.Context, b *Bench, o lab.ConnectOptions) (Measurement, error) {
-	o.Greeting, o.Locals = true, true
+	o.Greeting = true
+	before, err := b.accepted(ctx)
+	if err != nil {
+		return Measurement{}, err
+	}
 	r, err := b.Client.Connect(ctx, o)
 	if err != nil {
 		return Measurement{}, err
 	}
-	m := Measurement{
-		Value: r.Opened, Errno: r.Errno, Endpoints: 2 * r.Opened, Refusals: r.Attempts - r.Opened, TimeWaits: 0,
-	}
-	m.Problem = checkGreetings(r, o)
-	return m, nil
+	accepted, err := b.awaitAccepted(ctx, before+r.Opened)
+	return Measurement{
+		Value: r.Opened, Errno: r.Errno, Refusals: r.Attempts - r.Opened,
+		Endpoints: r.Opened + accepted - before, Problem: checkGreetings(r, o),
+	}, err
 }
 
 // checkGreetings holds what each server saw against where the client connected.

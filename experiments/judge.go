@@ -59,8 +59,10 @@ func againstMeasurement(p Prediction, m Measurement) string {
 		return fmt.Sprintf("predicted %d %s, measured %d (%s)", p.Value, p.Unit, m.Value, errnoWord(m.Errno))
 	case m.Errno != p.Errno:
 		return fmt.Sprintf("predicted %s, measured %s", errnoWord(p.Errno), errnoWord(m.Errno))
-	case (p.Errno != 0 || p.Silent) && m.Refusals == 0:
+	case p.refusal() && m.Refusals == 0:
 		return "predicted a refusal, measured none"
+	case !p.refusal() && m.Refusals > 0:
+		return fmt.Sprintf("predicted no refusal, measured %d", m.Refusals)
 	}
 	return ""
 }
@@ -76,8 +78,8 @@ func againstEvidence(limit collector.Limit, p Prediction, m Measurement, e Evide
 		if h.Limit != limit {
 			return fmt.Sprintf("the kernel told of %d refusals by %s, which nothing predicted", h.Count, h.Limit)
 		}
-		if !p.Silent && syscall.Errno(h.Errno) != p.Errno {
-			return fmt.Sprintf("predicted %s, the kernel told of %s", errnoWord(p.Errno), errnoWord(syscall.Errno(h.Errno)))
+		if told := syscall.Errno(h.Errno); told != p.hitErrno() {
+			return fmt.Sprintf("predicted a refusal with %s, the kernel told of one with %s", errnoInHit(p.hitErrno()), errnoInHit(told))
 		}
 	}
 	if entered := e.TimeWaits[collector.TimeWaitEnter]; entered != m.TimeWaits {
@@ -89,6 +91,13 @@ func againstEvidence(limit collector.Limit, p Prediction, m Measurement, e Evide
 func errnoWord(errno syscall.Errno) string {
 	if errno == 0 {
 		return "no refusal"
+	}
+	return unix.ErrnoName(errno)
+}
+
+func errnoInHit(errno syscall.Errno) string {
+	if errno == 0 {
+		return "no errno"
 	}
 	return unix.ErrnoName(errno)
 }

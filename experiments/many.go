@@ -50,7 +50,7 @@ type serving struct {
 // pushMany connects to the destinations in turn, from as many clients as it
 // takes, until the kernel refuses or count connections stand (0: no bound).
 func (b *Bench) pushMany(ctx context.Context, to []netip.AddrPort, count int) (Measurement, error) {
-	m := Measurement{TimeWaits: 0}
+	var m Measurement
 	for m.Refusals == 0 && (count == 0 || m.Value < count) {
 		client, err := b.worker(ctx, lab.WorkerOptions{})
 		if err != nil {
@@ -80,17 +80,11 @@ func (b *Bench) pushMany(ctx context.Context, to []netip.AddrPort, count int) (M
 // awaitAccepted waits until the servers hold all that the clients opened: a
 // connection is established before it is accepted.
 func (b *Bench) awaitAccepted(ctx context.Context, want int) (open int, err error) {
-	for range 500 {
-		if open, err = b.accepted(ctx); err != nil || open >= want {
-			return open, err
-		}
-		select {
-		case <-ctx.Done():
-			return open, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return open, nil
+	err = b.await(ctx, func() (bool, error) {
+		open, err = b.accepted(ctx)
+		return open >= want, err
+	})
+	return open, err
 }
 
 // plus adds up two pushes of one leg.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"brink/collector"
@@ -36,8 +39,13 @@ func oneListener(f Family, n int) Leg {
 				return err
 			}
 			d, err := b.Server.FreeDescriptors(ctx)
+			if err != nil {
+				return err
+			}
+			inodes, err := socketInodes(b.Server.PID())
 			b.note("open before", int(d.Open))
 			b.note("free", int(d.Free()))
+			b.note("inodes before", inodes)
 			return err
 		},
 		Predict: func(_ context.Context, b *Bench) (Prediction, error) {
@@ -54,7 +62,7 @@ func oneListener(f Family, n int) Leg {
 }
 
 // countSockets opens n connections and counts, at the server, its sockets by
-// their addresses and its descriptors; sockets each have one inode (sockfs).
+// their addresses, its descriptors, and the inodes behind these.
 func countSockets(ctx context.Context, b *Bench, at netip.AddrPort, n int) (Measurement, error) {
 	r, err := b.Client.Connect(ctx, lab.ConnectOptions{To: []netip.AddrPort{at}, Count: n, Greeting: true})
 	if err != nil {
@@ -68,19 +76,50 @@ func countSockets(ctx context.Context, b *Bench, at netip.AddrPort, n int) (Meas
 	if err != nil {
 		return Measurement{}, err
 	}
+	inodes, err := socketInodes(b.Server.PID())
+	if err != nil {
+		return Measurement{}, err
+	}
 	m := Measurement{Value: accepted.Open, Errno: r.Errno, Refusals: r.Attempts - r.Opened, Endpoints: r.Opened + accepted.Open}
+	m.Problem = checkConnections(accepted, at)
 	if opened := int(d.Open) - b.Notes["open before"]; opened != accepted.Open {
 		m.Problem = fmt.Sprintf("%d sockets took %d descriptors", accepted.Open, opened)
 	}
-	peers := map[netip.AddrPort]bool{}
-	for _, c := range accepted.Connections {
-		peers[c.Peer] = true
-		if c.Local != at {
-			m.Problem = fmt.Sprintf("a socket of %s is on %s", at, c.Local)
-		}
-	}
-	if len(peers) != accepted.Open {
-		m.Problem = fmt.Sprintf("%d sockets have %d different peers", accepted.Open, len(peers))
+	if added := inodes - b.Notes["inodes before"]; added != accepted.Open {
+		m.Problem = fmt.Sprintf("%d sockets have %d inodes", accepted.Open, added)
 	}
 	return m, nil
+}
+
+// checkConnections wants every socket on the one port, each with a peer of its own.
+func checkConnections(a lab.Accepted, at netip.AddrPort) string {
+	peers := map[netip.AddrPort]bool{}
+	for _, c := range a.Connections {
+		peers[c.Peer] = true
+		if c.Local != at {
+			return fmt.Sprintf("a socket of %s is on %s", at, c.Local)
+		}
+	}
+	if len(peers) != a.Open {
+		return fmt.Sprintf("%d sockets have %d different peers", a.Open, len(peers))
+	}
+	return ""
+}
+
+// socketInodes counts the different sockets behind a process' descriptors:
+// /proc/PID/fd/N is a link to socket:[inode].
+func socketInodes(pid int) (int, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	descriptors, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("count the inodes of worker %d: %w", pid, err)
+	}
+	inodes := map[string]bool{}
+	for _, d := range descriptors {
+		to, err := os.Readlink(filepath.Join(dir, d.Name()))
+		if err == nil && strings.HasPrefix(to, "socket:") { // a descriptor may have been closed meanwhile
+			inodes[to] = true
+		}
+	}
+	return len(inodes), nil
 }

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,9 +50,6 @@ func (r *Runner) Run(ctx context.Context, e Experiment) Result {
 	var legs []LegResult
 	for _, leg := range e.Legs(r.Size) {
 		legs = append(legs, r.leg(ctx, e, leg))
-		if ctx.Err() != nil {
-			break
-		}
 	}
 	result := Result{
 		Experiment: e.Name, Question: e.Question, Limit: e.Limit.String(),
@@ -71,7 +69,10 @@ func (r *Runner) Run(ctx context.Context, e Experiment) Result {
 func (r *Runner) leg(ctx context.Context, e Experiment, leg Leg) (result LegResult) {
 	result = LegResult{Name: leg.Name}
 	defer result.end(time.Now())
-	err := r.inLab(ctx, e, leg, &result)
+	err := ctx.Err() // what is left out after an interrupt is part of the result: the rest alone cannot hold
+	if err == nil {
+		err = r.inLab(ctx, e, leg, &result)
+	}
 	var skip *skipError
 	switch {
 	case err == nil:
@@ -92,31 +93,17 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	if err := r.Kernel.Watch(ctx, l, leg.Name); err != nil {
-		return err
-	}
 	lostBefore, err := r.Kernel.Lost()
 	if err != nil {
 		return err
 	}
+	if err := r.Kernel.Watch(ctx, l, leg.Name); err != nil {
+		return err
+	}
 	b := &Bench{Lab: l, Size: r.Size}
-	if err := leg.Prepare(ctx, b); err != nil {
-		return err
-	}
-	p, err := leg.Predict(ctx, b)
-	if err != nil {
-		return err
-	}
-	result.predicted(p)
-	r.progress("%s, %s: predicted %d %s = %s %s", e.Name, leg.Name, p.Value, p.Unit, p.Formula, formatInputs(p.Inputs))
-	m, err := leg.Push(ctx, b)
-	if err != nil {
-		return err
-	}
-	result.measured(p, m)
-	r.progress("%s, %s: measured %d %s, %s", e.Name, leg.Name, m.Value, p.Unit, errnoWord(m.Errno))
-	evidence, err := r.gather(ctx, e, b, lostBefore)
-	if err != nil {
+	p, m, pushErr := r.push(ctx, e, leg, b, result)
+	evidence, err := r.evidence(ctx, e, l, lostBefore) // also after a failure: it ends what Watch began
+	if err := cmp.Or(pushErr, err); err != nil {
 		return err
 	}
 	result.evidence(evidence, r.Kernel.Source)
@@ -129,16 +116,31 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 	return nil
 }
 
-// gather closes every socket of the lab, since an endpoint's record leaves at
-// its end, and takes what the kernel has told.
-func (r *Runner) gather(ctx context.Context, e Experiment, b *Bench, lostBefore uint64) (Evidence, error) {
+// push predicts, then pushes. At its end every socket of the lab is closed,
+// since an endpoint's record leaves when the endpoint ends.
+func (r *Runner) push(ctx context.Context, e Experiment, leg Leg, b *Bench, result *LegResult) (p Prediction, m Measurement, err error) {
+	if err := leg.Prepare(ctx, b); err != nil {
+		return p, m, err
+	}
+	if p, err = leg.Predict(ctx, b); err != nil {
+		return p, m, err
+	}
+	result.predicted(p)
+	r.progress("%s, %s: predicted %d %s = %s %s", e.Name, leg.Name, p.Value, p.Unit, p.Formula, formatInputs(p.Inputs))
+	if m, err = leg.Push(ctx, b); err != nil {
+		return p, m, err
+	}
+	result.measured(p, m)
+	r.progress("%s, %s: measured %d %s, %s", e.Name, leg.Name, m.Value, p.Unit, errnoWord(m.Errno))
 	if err := r.Kernel.Settle(ctx); err != nil {
-		return Evidence{}, err
+		return p, m, err
 	}
-	if err := b.closeAll(ctx); err != nil {
-		return Evidence{}, err
-	}
-	told, err := r.Kernel.Evidence(ctx, b.Lab)
+	return p, m, b.closeAll(ctx)
+}
+
+// evidence takes what the kernel has told of a lab.
+func (r *Runner) evidence(ctx context.Context, e Experiment, l *lab.Lab, lostBefore uint64) (Evidence, error) {
+	told, err := r.Kernel.Evidence(ctx, l)
 	if err != nil {
 		return Evidence{}, fmt.Errorf("wait for the kernel's evidence: %w", err)
 	}

@@ -46,6 +46,7 @@ func closeActively(f Family) Leg {
 				return m, err
 			}
 			one, err := b.Client.Connect(ctx, lab.ConnectOptions{To: []netip.AddrPort{to}})
+			m.Value += one.Opened // none, if the prediction is right
 			m.Errno, m.Refusals = one.Errno, one.Attempts-one.Opened
 			return m, err
 		},
@@ -136,11 +137,12 @@ func (b *Bench) openAndClose(ctx context.Context, to netip.AddrPort, how lab.How
 		return Measurement{}, err
 	}
 	m := Measurement{Value: r.Opened, Errno: r.Errno, Refusals: r.Attempts - r.Opened, Endpoints: r.Opened + accepted}
-	if how == lab.CloseNormally {
-		m.TimeWaits = r.Opened
-	}
-	if _, err := b.Client.CloseSockets(ctx, r.Sockets, how); err != nil {
+	closed, err := b.Client.CloseSockets(ctx, r.Sockets, how)
+	if err != nil {
 		return m, err
+	}
+	if how == lab.CloseNormally {
+		m.TimeWaits = closed
 	}
 	open, err := b.awaitClosed(ctx)
 	if err != nil {
@@ -155,17 +157,11 @@ func (b *Bench) openAndClose(ctx context.Context, to netip.AddrPort, how lab.How
 }
 
 func (b *Bench) awaitClosed(ctx context.Context) (open int, err error) {
-	for range 250 {
-		if open, err = b.accepted(ctx); err != nil || open == 0 {
-			return open, err
-		}
-		select {
-		case <-ctx.Done():
-			return open, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return open, nil
+	err = b.await(ctx, func() (bool, error) {
+		open, err = b.accepted(ctx)
+		return open == 0, err
+	})
+	return open, err
 }
 
 // timeWaitsCounted holds the namespace's own gauge (/proc/net/sockstat, tw)

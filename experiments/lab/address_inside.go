@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/jsimonetti/rtnetlink/v2"
 	"golang.org/x/sys/unix"
@@ -35,7 +36,10 @@ func (in *inside) addAddress(a addressing) (none, error) {
 		if err != nil {
 			return err
 		}
-		return conn.Address.New(addressMessage(link.Index, a.Prefix))
+		if err := conn.Address.New(addressMessage(link.Index, a.Prefix)); err != nil {
+			return err
+		}
+		return awaitLocal(conn, a.Prefix.Addr())
 	})
 	if errors.Is(err, syscall.EEXIST) {
 		return none{}, nil // asked for a state, and the state is so
@@ -44,6 +48,25 @@ func (in *inside) addAddress(a addressing) (none, error) {
 		return none{}, fmt.Errorf("add address %v to %s: %w", a.Prefix, a.Interface, err)
 	}
 	return none{}, nil
+}
+
+// awaitLocal waits until packets to the address are taken in. An IPv6 address
+// gets its local route in a work queue (addrconf_dad_work), also without
+// duplicate address detection: a SYN that is sooner finds no way (ENETUNREACH,
+// after a second).
+func awaitLocal(conn *rtnetlink.Conn, a netip.Addr) error {
+	to := &rtnetlink.RouteMessage{
+		Family: family(a), DstLength: uint8(a.BitLen()), Attributes: rtnetlink.RouteAttributes{Dst: a.AsSlice()},
+	}
+	for end := time.Now().Add(defaultPatience); ; time.Sleep(time.Millisecond) {
+		routes, err := conn.Route.Get(to)
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Join(errors.New("the kernel does not make it local"), err)
+		}
+	}
 }
 
 func addressMessage(index int, p netip.Prefix) *rtnetlink.AddressMessage {

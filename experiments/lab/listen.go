@@ -18,6 +18,10 @@ type ListenOptions struct {
 	// Backlog is listen()'s: the accept queue holds one more. 0 is as many as
 	// net.core.somaxconn allows; for listen(fd, 0) say NoBacklog.
 	Backlog int
+	// DeferAccept is TCP_DEFER_ACCEPT, in whole seconds: until a client has sent
+	// data the server has a request socket for it and no connection, although
+	// the client is established. 0 leaves it off.
+	DeferAccept time.Duration
 
 	Accept     bool // accept everything in the background
 	Greet      bool // send each accepted connection a [Greeting]

@@ -37,6 +37,11 @@ func (in *inside) listenBound(b listeningBound) (Socket, error) {
 }
 
 func startListen(fd int, o ListenOptions) *Refusal {
+	if o.DeferAccept > 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, wholeSeconds(o.DeferAccept)); err != nil {
+			return refused("setsockopt", localAddr(fd), err)
+		}
+	}
 	backlog := o.Backlog
 	switch backlog {
 	case 0:
@@ -49,6 +54,9 @@ func startListen(fd int, o ListenOptions) *Refusal {
 	}
 	return nil
 }
+
+// wholeSeconds rounds up: 0 s would turn an option off.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 func (in *inside) accepted(n naming) (Accepted, error) {
 	l, err := in.acceptor.listener(n.Handle)

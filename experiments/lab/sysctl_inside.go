@@ -32,7 +32,8 @@ func (in *inside) writeSysctl(s setting) (none, error) {
 	if _, err := in.readSysctl(s); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return none{}, err // says why it is not there; some knobs can only be written
 	}
-	err := os.WriteFile(sysctlPath(s.Name), []byte(s.Value), 0)
+	// with a newline: a write of nothing at all would leave a list as it is
+	err := os.WriteFile(sysctlPath(s.Name), []byte(s.Value+"\n"), 0)
 	if errors.Is(err, syscall.EROFS) {
 		return none{}, fmt.Errorf("set sysctl %s: /proc/sys is mounted read-only, as containers have it: run brink outside or with a writable /proc/sys: %w", s.Name, err)
 	}

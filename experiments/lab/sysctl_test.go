@@ -27,6 +27,14 @@ func TestSysctlStaysInside(t *testing.T) {
 	equal(t, "the host's sysctls", hostSysctls(), before)
 }
 
+func TestSysctlListIsCleared(t *testing.T) {
+	l, ctx := newLab(t, Options{}), deadline(t)
+	for _, list := range []string{"8080,9000-9010", "", "1", ""} {
+		noError(t, l.SetSysctl(ctx, "net.ipv4.ip_local_reserved_ports", list))
+		equal(t, "reserved ports", must(l.Sysctl(ctx, "net.ipv4.ip_local_reserved_ports"))(t), list)
+	}
+}
+
 func TestSysctlRefusals(t *testing.T) {
 	l, ctx := newLab(t, Options{}), deadline(t)
 	for _, name := range []string{

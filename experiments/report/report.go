@@ -29,17 +29,21 @@ type Files struct {
 
 // Create makes the directory and starts its files anew.
 func Create(dir string) (*Files, error) {
+	results, err := create(dir)
+	if err != nil {
+		return nil, fmt.Errorf("create the report (--out names another directory): %w", err)
+	}
+	return &Files{results: results}, nil
+}
+
+func create(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("create the report's directory (--out names another): %w", err)
+		return nil, err
 	}
 	if err := os.Remove(filepath.Join(dir, SpansFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	results, err := os.Create(filepath.Join(dir, ResultsFile))
-	if err != nil {
-		return nil, err
-	}
-	return &Files{results: results}, nil
+	return os.Create(filepath.Join(dir, ResultsFile))
 }
 
 // Add writes one result.
