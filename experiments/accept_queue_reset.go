@@ -83,11 +83,9 @@ func (b *Bench) connectAndSend(ctx context.Context, at netip.AddrPort, n int) (M
 	if err != nil {
 		return Measurement{}, err
 	}
-	m := Measurement{
-		Value: outcomes[0], Errno: syscall.ECONNRESET, Refusals: outcomes[syscall.ECONNRESET], Endpoints: r.Opened,
-	}
-	if m.Refusals == 0 {
-		m.Errno = 0
+	m := Measurement{Value: outcomes[0], Refusals: outcomes[syscall.ECONNRESET], Endpoints: r.Opened}
+	if m.Refusals > 0 {
+		m.Errno = syscall.ECONNRESET
 	}
 	if r.Opened != n {
 		m.Problem = fmt.Sprintf("%d of %d connects were answered: %s", r.Opened, n, errnoWord(r.Errno))

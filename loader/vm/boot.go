@@ -69,11 +69,26 @@ func verdict(ctx context.Context, decoded, ended error, console string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case strings.Contains(console, "Kernel panic"):
-		return errors.Join(ErrPanic, decoded)
+		return errors.Join(fmt.Errorf("%w: %s", ErrPanic, panicCause(console)), decoded)
 	case ended != nil:
 		return errors.Join(decoded, ended)
 	}
 	return decoded
+}
+
+// panicCause is the kernel's own words for why: they come before a trace that
+// may be longer than the end of the console that is shown.
+func panicCause(console string) string {
+	var causes []string
+	for line := range strings.Lines(console) {
+		for _, mark := range []string{"BUG:", "Oops:", "Kernel panic"} {
+			if _, cause, ok := strings.Cut(line, mark); ok {
+				causes = append(causes, mark+strings.TrimRight(cause, "\r\n"))
+				break
+			}
+		}
+	}
+	return strings.Join(causes[:min(3, len(causes))], "; ")
 }
 
 // hint is the end of what the kernel said.

@@ -135,6 +135,14 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestPanicSaysWhy(t *testing.T) {
+	console := "[1.0] fine\r\n[2.0] Kernel panic - not syncing: sysrq triggered crash\r\n[2.1]  do_syscall_64\r\n"
+	err := verdict(t.Context(), ErrTruncated, nil, console)
+	if want := "Kernel panic - not syncing: sysrq triggered crash\n"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not say %q", err, want)
+	}
+}
+
 func TestReport(t *testing.T) {
 	var out strings.Builder
 	good := Result{Kernel: Kernels[0], Release: "5.10.0", Commands: []CommandResult{{Command: Shell("true")}}}
