@@ -29,6 +29,7 @@ type Sink struct {
 type Evidence struct {
 	Connections int // endpoints whose handshake was completed
 	Failed      int // endpoints whose handshake was not
+	Partial     int // endpoints whose birth was not seen, so that it is not known
 	Hits        []Hit
 	Conflicts   []collector.BindConflict
 	// TimeWaits counts the steps of timewait sockets.
@@ -89,9 +90,12 @@ func (s *Sink) of(netns uint32) *Evidence {
 }
 
 func (e *Evidence) connection(c *collector.Connection) {
-	if c.Established() || c.Preexisting {
+	switch {
+	case c.Preexisting:
+		e.Partial++
+	case c.Established():
 		e.Connections++
-	} else {
+	default:
 		e.Failed++
 	}
 	e.Errors[c.Errno]++
