@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ import (
 //	refused PEER             a connect that was refused
 //	conflict LOCAL           a bind to its own listener's port
 func act(address string) error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	listener, err := listen(net.JoinHostPort(address, "0"))
 	if err != nil {
 		return err
 	}
@@ -39,13 +40,21 @@ func act(address string) error {
 	if err := beRefused(address); err != nil {
 		return err
 	}
-	_, err = net.Listen("tcp", listener.Addr().String())
+	_, err = listen(listener.Addr().String())
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("bound a taken port: %w", err)
 	}
 	fmt.Println("conflict", listener.Addr())
 	time.Sleep(500 * time.Millisecond) // the holder is looked up while it lives
 	return nil
+}
+
+// listen is net.Listen without Multipath TCP, which Go tries first and then
+// again without: two refused binds instead of one.
+func listen(address string) (net.Listener, error) {
+	var c net.ListenConfig
+	c.SetMultipathTCP(false)
+	return c.Listen(context.Background(), "tcp", address)
 }
 
 func serveOne(l net.Listener) error {
@@ -92,7 +101,7 @@ func abandon(to net.Addr) error {
 
 // beRefused connects to a port that was free a moment ago.
 func beRefused(address string) error {
-	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	l, err := listen(net.JoinHostPort(address, "0"))
 	if err != nil {
 		return err
 	}

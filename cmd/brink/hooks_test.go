@@ -50,9 +50,11 @@ func testRung(t *testing.T, rung loader.Rung, required bool) {
 	for _, family := range []string{"127.0.0.1", "::1"} {
 		t.Run(family, func(t *testing.T) { testEvents(t, tr, rung, netip.MustParseAddr(family)) })
 	}
-	if s := must[collector.Summary](t)(tr.collect.Summary()); s.Total() != 0 {
+	s := must[collector.Summary](t)(tr.collect.Summary())
+	if s.Lost+s.Untracked+s.Undecodable != 0 {
 		t.Errorf("evidence was lost: %+v", s)
 	}
+	t.Logf("%s missed %d calls: the kernel lets no probe nest in another", rung, s.Missed)
 }
 
 func fills(rung loader.Rung, hook string) bool {

@@ -87,7 +87,7 @@ func (tr *tracer) stop(t *testing.T) []fact {
 		t.Fatalf("no summary at the end of %v", facts)
 	}
 	last := facts[len(facts)-1]
-	for _, key := range []string{"lost", "untracked", "missed", "undecodable"} {
+	for _, key := range []string{"lost", "untracked", "undecodable"} {
 		if last.number(key) != 0 {
 			t.Errorf("summary has %s %d", key, last.number(key))
 		}
