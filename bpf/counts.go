@@ -5,7 +5,8 @@ type Counts struct {
 	Emitted   uint64 // records that went into the ring
 	Lost      uint64 // records that the full ring refused
 	Untracked uint64 // endpoints that the full map refused
-	Missed    uint64 // calls whose return could not be paired, or programs that were skipped
+	Missed    uint64 // calls whose return could not be paired
+	Skipped   uint64 // runs of any program that the kernel left out: no program nests in itself
 }
 
 // Hits are the refusals per limit, counted in the kernel: exact also where

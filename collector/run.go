@@ -177,6 +177,7 @@ type Summary struct {
 	Lost        uint64 // the full ring refused them
 	Untracked   uint64 // the full map refused these endpoints
 	Missed      uint64 // calls whose return could not be paired
+	Skipped     uint64 // runs of programs that the kernel left out, on the whole host
 	Undecodable uint64
 	Unresolved  uint64 // bind conflicts told without looking for their holders
 }
@@ -187,12 +188,14 @@ func (c *Collector) Summary() (Summary, error) {
 	bad := c.undecodable.Load()
 	return Summary{
 		Events: c.records.Load() - bad, Undecodable: bad,
-		Lost: counts.Lost, Untracked: counts.Untracked, Missed: counts.Missed,
+		Lost: counts.Lost, Untracked: counts.Untracked, Missed: counts.Missed, Skipped: counts.Skipped,
 		Unresolved: c.resolver.refused.Load(),
 	}, err
 }
 
 // Total is all evidence that did not arrive whole.
+//
+// What was skipped is not in it: whether it would have told anything is unknown.
 func (s Summary) Total() uint64 { return s.Lost + s.Untracked + s.Missed + s.Undecodable }
 
 // bootTime is the wall clock's time at the boot clock's zero

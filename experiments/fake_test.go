@@ -52,7 +52,7 @@ func (k *fakeKernel) Evidence(context.Context, *lab.Lab) (memory.Evidence, error
 	return k.told, k.evidenceErr
 }
 
-func (k *fakeKernel) Lost() (uint64, error) { return k.total, k.lostErr }
+func (k *fakeKernel) Lost(...string) (uint64, error) { return k.total, k.lostErr }
 
 func (k *fakeKernel) Mode(...string) string {
 	if k.mode == "" {

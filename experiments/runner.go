@@ -23,8 +23,9 @@ type Kernel interface {
 	Settle(context.Context) error
 	// Evidence ends that, once everything told so far has arrived.
 	Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error)
-	// Lost is the evidence lost since brink began.
-	Lost() (uint64, error)
+	// Lost is the evidence lost since brink began: of anything that all hooks
+	// share, and what the kernel skipped of the named ones.
+	Lost(hooks ...string) (uint64, error)
 	// Mode is the weakest rung among the named hooks.
 	Mode(hooks ...string) string
 	// Source is what a hook rests on, in the kernel's words.
@@ -93,7 +94,7 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	lostBefore, err := r.Kernel.Lost()
+	lostBefore, err := r.Kernel.Lost(e.Hooks...)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (r *Runner) evidence(ctx context.Context, e Experiment, l *lab.Lab, lostBef
 	if err != nil {
 		return Evidence{}, fmt.Errorf("wait for the kernel's evidence: %w", err)
 	}
-	lost, err := r.Kernel.Lost()
+	lost, err := r.Kernel.Lost(e.Hooks...)
 	// in a lab every endpoint is younger than the tracing
 	lost += uint64(told.Partial)
 	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost - lostBefore}, err

@@ -14,6 +14,7 @@ import (
 
 // attachment is one program at its place.
 type attachment struct {
+	name    string // in the BPF object
 	program *ebpf.Program
 	link    link.Link
 }
@@ -21,6 +22,7 @@ type attachment struct {
 func (a attachment) close() error { return errors.Join(a.link.Close(), a.program.Close()) }
 
 func (t *Tracer) attach(name string) (a attachment, err error) {
+	a.name = name
 	if a.program, err = t.load(name); err != nil {
 		return a, err
 	}

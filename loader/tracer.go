@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,8 +82,7 @@ func (t *Tracer) Flush() error {
 	return t.ring.Flush()
 }
 
-// Counts reads the kernel side's counters. Missed includes what the kernel says
-// it skipped by itself (recursion, 5.12).
+// Counts reads the kernel side's counters.
 func (t *Tracer) Counts() (bpf.Counts, error) {
 	if t.blocked != nil {
 		return bpf.Counts{}, nil
@@ -95,7 +95,8 @@ func (t *Tracer) Counts() (bpf.Counts, error) {
 		Emitted:   n[bpf.BrinkCountCOUNT_EMITTED],
 		Lost:      n[bpf.BrinkCountCOUNT_LOST],
 		Untracked: n[bpf.BrinkCountCOUNT_UNTRACKED],
-		Missed:    n[bpf.BrinkCountCOUNT_MISSED] + t.skipped(),
+		Missed:    n[bpf.BrinkCountCOUNT_MISSED],
+		Skipped:   t.Skipped(),
 	}, nil
 }
 
@@ -122,11 +123,16 @@ func (t *Tracer) sum(name string, into []uint64) error {
 	return nil
 }
 
-// skipped are runs that the kernel left out by itself: because a program was
-// already running on that CPU (counted since 5.12), or because a kprobe could
-// not be served, a kretprobe for want of a free instance (told since 6.7).
-func (t *Tracer) skipped() (n uint64) {
+// Skipped are runs that the kernel left out by itself, for the programs of the
+// named hooks or, without a name, for all: because a program was already running
+// on that CPU (counted since 5.12), or because a kprobe could not be served, a
+// kretprobe for want of a free instance (told since 6.7). It counts for the whole
+// host: a program's run is skipped before it could look whose it was.
+func (t *Tracer) Skipped(hooks ...string) (n uint64) {
 	for _, a := range t.attached {
+		if len(hooks) > 0 && !t.belongs(a.name, hooks) {
+			continue
+		}
 		if stats, err := a.program.Stats(); err == nil {
 			n += stats.RecursionMisses
 		}
@@ -135,6 +141,17 @@ func (t *Tracer) skipped() (n uint64) {
 		}
 	}
 	return n
+}
+
+// belongs reports whether one of the hooks rests on the program.
+func (t *Tracer) belongs(program string, hooks []string) bool {
+	return slices.ContainsFunc(hooks, func(name string) bool {
+		m := t.Mode(name)
+		if m.way.With != 0 {
+			m = *t.mode(m.way.With)
+		}
+		return slices.Contains(m.way.Programs, program)
+	})
 }
 
 func kprobeOf(l link.Link) *link.KprobeInfo {

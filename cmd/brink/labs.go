@@ -122,9 +122,9 @@ func (k *labKernel) lookAtQueues(ctx context.Context, l *lab.Lab) {
 }
 
 // Lost implements experiments.Kernel.
-func (k *labKernel) Lost() (uint64, error) {
+func (k *labKernel) Lost(hooks ...string) (uint64, error) {
 	s, err := k.collect.Summary()
-	return s.Total(), err
+	return s.Total() + k.tracer.Skipped(hooks...), err
 }
 
 // Mode implements experiments.Kernel.

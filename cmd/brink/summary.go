@@ -36,6 +36,7 @@ func visitSummary(v collector.Visitor, s collector.Summary, hits bpf.Hits, t *lo
 	v.Uint("lost", s.Lost)
 	v.Uint("untracked", s.Untracked)
 	v.Uint("missed", s.Missed)
+	v.Uint("skipped", s.Skipped)
 	v.Uint("undecodable", s.Undecodable)
 	v.Uint("unresolved", s.Unresolved)
 	v.Object("hits", func(v collector.Visitor) {
@@ -62,9 +63,9 @@ func refusals(hits bpf.Hits) (s string) {
 }
 
 func losses(s collector.Summary) string {
-	if s.Total() == 0 {
+	if s.Total() == 0 && s.Skipped == 0 {
 		return "none lost"
 	}
-	return fmt.Sprintf("lost %d (ring full), untracked %d (map full), missed %d (unpaired returns), undecodable %d",
-		s.Lost, s.Untracked, s.Missed, s.Undecodable)
+	return fmt.Sprintf("lost %d (ring full), untracked %d (map full), missed %d (unpaired returns), undecodable %d, skipped by the kernel %d",
+		s.Lost, s.Untracked, s.Missed, s.Undecodable, s.Skipped)
 }
