@@ -108,6 +108,10 @@ func (m *matrix) print() {
 	for _, k := range m.kernels {
 		fmt.Printf(" %-29s", k)
 	}
+	fmt.Printf("\n%-26s", "")
+	for range m.kernels {
+		fmt.Printf(" %-9s %-9s %-9s", "fentry", "kprobe", "tracep.")
+	}
 	fmt.Println()
 	for _, hook := range m.hooks {
 		fmt.Printf("%-26s", hook)
