@@ -112,6 +112,7 @@ func newScene(t *testing.T, tr *tracing, addr netip.Addr) *scene {
 		"net.ipv4.ip_local_port_range": fmt.Sprintf("%d %d", firstOfTen, firstOfTen+9),
 		"net.ipv4.tcp_tw_reuse":        "1",
 		"net.ipv4.tcp_fin_timeout":     "1", // an orphan's timewait socket ends by its timer
+		"net.ipv4.tcp_rfc1337":         "1", // and no other one early, by a reset
 	} {
 		if err := l.SetSysctl(t.Context(), name, value); err != nil {
 			t.Fatal(err)
