@@ -13,6 +13,15 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type BrinkBindOptions struct {
+	_         structs.HostLayout
+	Reuse     uint8
+	Reuseport uint8
+	V6only    uint8
+	Listening uint8
+	Device    uint32
+}
+
 type BrinkCall struct {
 	_    structs.HostLayout
 	Task uint64
@@ -108,7 +117,15 @@ const (
 	BrinkHookHOOK_TIME_WAIT_REUSE_SYN     BrinkHook = 9
 	BrinkHookHOOK_DESCRIPTORS             BrinkHook = 10
 	BrinkHookHOOK_ACCEPT_QUEUE            BrinkHook = 11
-	BrinkHookHOOK_COUNT                   BrinkHook = 12
+	BrinkHookHOOK_UDP_PORT                BrinkHook = 12
+	BrinkHookHOOK_FILE_TABLE              BrinkHook = 13
+	BrinkHookHOOK_SYN_QUEUE               BrinkHook = 14
+	BrinkHookHOOK_TCP_MEMORY              BrinkHook = 15
+	BrinkHookHOOK_ORPHANS                 BrinkHook = 16
+	BrinkHookHOOK_CONNTRACK_TABLE         BrinkHook = 17
+	BrinkHookHOOK_NAT_PORTS               BrinkHook = 18
+	BrinkHookHOOK_THREADS                 BrinkHook = 19
+	BrinkHookHOOK_COUNT                   BrinkHook = 20
 )
 
 type BrinkLimit uint32
@@ -122,7 +139,13 @@ const (
 	BrinkLimitLIMIT_FILE_TABLE        BrinkLimit = 5
 	BrinkLimitLIMIT_ACCEPT_QUEUE      BrinkLimit = 6
 	BrinkLimitLIMIT_TIME_WAIT_BUCKETS BrinkLimit = 7
-	BrinkLimitLIMIT_COUNT             BrinkLimit = 8
+	BrinkLimitLIMIT_SYN_QUEUE         BrinkLimit = 8
+	BrinkLimitLIMIT_TCP_MEMORY        BrinkLimit = 9
+	BrinkLimitLIMIT_ORPHANS           BrinkLimit = 10
+	BrinkLimitLIMIT_CONNTRACK_TABLE   BrinkLimit = 11
+	BrinkLimitLIMIT_NAT_PORTS         BrinkLimit = 12
+	BrinkLimitLIMIT_THREADS           BrinkLimit = 13
+	BrinkLimitLIMIT_COUNT             BrinkLimit = 14
 )
 
 type BrinkOwner struct {
@@ -149,6 +172,7 @@ type BrinkRefused struct {
 	Limit BrinkLimit
 	Error uint32
 	Role  BrinkRole
+	Bind  BrinkBindOptions
 }
 
 type BrinkRole uint32
@@ -229,7 +253,7 @@ type BrinkTuple struct {
 	LocalPort uint16
 	PeerPort  uint16
 	Family    uint16
-	Pad       uint16
+	Protocol  uint16
 }
 
 // Names of all BPF objects in the ELF.

@@ -33,6 +33,14 @@ enum hook {
 	HOOK_TIME_WAIT_REUSE_SYN,
 	HOOK_DESCRIPTORS,
 	HOOK_ACCEPT_QUEUE,
+	HOOK_UDP_PORT,
+	HOOK_FILE_TABLE,
+	HOOK_SYN_QUEUE,
+	HOOK_TCP_MEMORY,
+	HOOK_ORPHANS,
+	HOOK_CONNTRACK_TABLE,
+	HOOK_NAT_PORTS,
+	HOOK_THREADS,
 	HOOK_COUNT,
 };
 
@@ -46,6 +54,12 @@ enum limit {
 	LIMIT_FILE_TABLE,	 /* fs.file-max, ENFILE */
 	LIMIT_ACCEPT_QUEUE,	 /* backlog + 1 connections wait for accept() */
 	LIMIT_TIME_WAIT_BUCKETS, /* net.ipv4.tcp_max_tw_buckets */
+	LIMIT_SYN_QUEUE,	 /* handshakes that wait for their last ACK */
+	LIMIT_TCP_MEMORY,	 /* net.ipv4.tcp_mem, pages */
+	LIMIT_ORPHANS,		 /* net.ipv4.tcp_max_orphans */
+	LIMIT_CONNTRACK_TABLE,	 /* net.netfilter.nf_conntrack_max */
+	LIMIT_NAT_PORTS,	 /* no port left in the NAT's pool */
+	LIMIT_THREADS,		 /* RLIMIT_NPROC, pids.max, threads-max, pid_max: EAGAIN */
 	LIMIT_COUNT,
 };
 
@@ -109,7 +123,7 @@ struct tuple {
 	__u16 local_port; /* host order; 0 is "none chosen yet" */
 	__u16 peer_port;
 	__u16 family;	  /* AF_INET or AF_INET6 */
-	__u16 pad;
+	__u16 protocol;	  /* IPPROTO_UDP; 0 is TCP */
 };
 
 /* A task, captured in its own context. pid 0 is "unknown". */
@@ -163,6 +177,15 @@ struct state_changed {
 	enum role	    role;
 };
 
+/* What a socket had asked for when its bind() or listen() was refused. */
+struct bind_options {
+	__u8  reuse;	 /* SO_REUSEADDR */
+	__u8  reuseport; /* SO_REUSEPORT */
+	__u8  v6only;	 /* IPV6_V6ONLY */
+	__u8  listening; /* refused by listen(), not bind() */
+	__u32 device;	 /* SO_BINDTODEVICE, an interface's index; 0 for none */
+};
+
 struct refused {
 	struct event_header header;
 	struct tuple	    tuple;
@@ -174,6 +197,7 @@ struct refused {
 	enum limit	    limit;
 	__u32		    error; /* errno, positive; 0 where none is given */
 	enum role	    role;
+	struct bind_options bind; /* of a refused bind() or listen() */
 };
 
 struct time_wait {

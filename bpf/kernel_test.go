@@ -13,7 +13,7 @@ import (
 // ours are the object's structs that are brink's own: of event.h, maps.h and
 // syscall.h. Every other one claims to be the kernel's, by its name.
 var ours = []string{
-	"call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header",
+	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header",
 	"owner", "refused", "state_changed", "sys_enter", "sys_exit", "time_wait", "timewait_segment", "tuple",
 }
 

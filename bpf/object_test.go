@@ -44,6 +44,7 @@ func TestMirrorSizes(t *testing.T) {
 		"endpoint_ended": unsafe.Sizeof(BrinkEndpointEnded{}),
 		"owner":          unsafe.Sizeof(BrinkOwner{}),
 		"refused":        unsafe.Sizeof(BrinkRefused{}),
+		"bind_options":   unsafe.Sizeof(BrinkBindOptions{}),
 		"state_changed":  unsafe.Sizeof(BrinkStateChanged{}),
 		"time_wait":      unsafe.Sizeof(BrinkTimeWait{}),
 		"tuple":          unsafe.Sizeof(BrinkTuple{}),

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"brink/bpf"
+	"brink/collector/limits"
 )
 
 // good is one record of each kind.
@@ -15,8 +16,8 @@ func good() map[string][]byte {
 		"client":       clientLife(),
 		"server":       serverLife(),
 		"older":        olderLife(99),
-		"limit hit":    refusal(LimitEphemeralPorts, 99),
-		"conflict":     refusal(LimitBindConflict, 98),
+		"limit hit":    refusal(limits.EphemeralPorts, 99),
+		"conflict":     refusal(limits.BindConflict, 98),
 		"time wait":    timeWaitStep(bpf.BrinkTimeWaitEventTIME_WAIT_LEAVE, TimeWaitState),
 		"state change": stateChange(SynSent, Established, bpf.BrinkRoleROLE_CLIENT),
 	}
@@ -40,11 +41,11 @@ func bad() map[string][]byte {
 			r.Endpoint.Role = uint8(bpf.BrinkRoleROLE_LISTENER)
 		}),
 		"role 200": clientLife(func(r *bpf.BrinkEndpointEnded) { r.Endpoint.Role = 200 }),
-		"refused role 256": refusal(LimitEphemeralPorts, 99, func(r *bpf.BrinkRefused) {
+		"refused role 256": refusal(limits.EphemeralPorts, 99, func(r *bpf.BrinkRefused) {
 			r.Role = 256
 		}),
-		"limit none":         refusal(LimitNone, 99),
-		"limit count":        refusal(Limit(limitCount), 99),
+		"limit none":         refusal(limits.None, 99),
+		"limit count":        refusal(Limit(bpf.BrinkLimitLIMIT_COUNT), 99),
 		"limit -1":           refusal(^Limit(0), 99),
 		"time wait step 0":   timeWaitStep(0, TimeWaitState),
 		"time wait step 5":   timeWaitStep(5, TimeWaitState),
@@ -140,8 +141,8 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 
 func BenchmarkApplyConnection(b *testing.B)  { benchmarkApply(b, clientLife()) }
 func BenchmarkApplyPreexisting(b *testing.B) { benchmarkApply(b, olderLife(99)) }
-func BenchmarkApplyLimitHit(b *testing.B)    { benchmarkApply(b, refusal(LimitEphemeralPorts, 99)) }
-func BenchmarkApplyConflict(b *testing.B)    { benchmarkApply(b, refusal(LimitBindConflict, 98)) }
+func BenchmarkApplyLimitHit(b *testing.B)    { benchmarkApply(b, refusal(limits.EphemeralPorts, 99)) }
+func BenchmarkApplyConflict(b *testing.B)    { benchmarkApply(b, refusal(limits.BindConflict, 98)) }
 func BenchmarkApplyTimeWait(b *testing.B) {
 	benchmarkApply(b, timeWaitStep(bpf.BrinkTimeWaitEventTIME_WAIT_LEAVE, TimeWaitState))
 }

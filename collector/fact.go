@@ -141,31 +141,11 @@ type LimitHit struct {
 	Used, Max   uint64     // at that moment; Max 0 is unknown
 	Count       uint64     // refusals told by this fact: 1, or more when polled
 	Role        Role
+	Transport   Transport
 	Local, Peer netip.AddrPort // zero where not known
 	Netns       uint32
 	Owner       Owner
 	Hook        Hook
-}
-
-// BindConflict is a refused bind() or listen() with the sockets in its way.
-type BindConflict struct {
-	Time    time.Time
-	Errno   unix.Errno
-	Local   netip.AddrPort // what was asked for
-	Netns   uint32
-	Owner   Owner
-	Holders []Holder // empty: none could be found any more
-	Hook    Hook
-}
-
-// Holder is a socket that holds a port.
-type Holder struct {
-	PID   uint32 // 0: no process has it open (TIME_WAIT, or it has gone)
-	Name  string
-	UID   uint32
-	State State
-	Local netip.AddrPort
-	Peer  netip.AddrPort // zero for listening and bound sockets
 }
 
 // TimeWaitEvent is a step in the life of a timewait socket.
@@ -217,9 +197,6 @@ func (*Connection) Kind() Kind { return KindConnection }
 
 // Kind is KindLimitHit.
 func (*LimitHit) Kind() Kind { return KindLimitHit }
-
-// Kind is KindBindConflict.
-func (*BindConflict) Kind() Kind { return KindBindConflict }
 
 // Kind is KindTimeWait.
 func (*TimeWait) Kind() Kind { return KindTimeWait }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"brink/bpf"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +52,7 @@ func TestConflictComesBackWithItsHolder(t *testing.T) {
 // told runs a collector on the one record that refuses the address.
 func told(t *testing.T, asked netip.AddrPort) *BindConflict {
 	t.Helper()
-	source := newSource(refusal(LimitBindConflict, unix.EADDRINUSE, func(r *bpf.BrinkRefused) {
+	source := newSource(refusal(limits.BindConflict, unix.EADDRINUSE, func(r *bpf.BrinkRefused) {
 		r.Tuple = tupleOf(asked, netip.AddrPortFrom(asked.Addr(), 0))
 		r.Netns, r.Owner.Pid = ownNetns(t), uint32(os.Getpid())
 	}))

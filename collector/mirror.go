@@ -64,3 +64,14 @@ func address(family uint16, bytes *[16]byte, port uint16) netip.AddrPort {
 	}
 	return netip.AddrPortFrom(a, port)
 }
+
+func transportOf(t *bpf.BrinkTuple) Transport {
+	if t.Protocol == unix.IPPROTO_UDP {
+		return UDP
+	}
+	return TCP
+}
+
+func optionsOf(b *bpf.BrinkBindOptions) SocketOptions {
+	return SocketOptions{ReuseAddr: b.Reuse != 0, ReusePort: b.Reuseport != 0, V6Only: b.V6only != 0, Device: b.Device}
+}

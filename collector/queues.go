@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"brink/collector/limits"
 	"brink/collector/sockdiag"
 )
 
@@ -46,7 +47,7 @@ func (w *QueueWatch) Look(ctx context.Context, namespaces map[uint32]string, c *
 
 func fullQueue(netns uint32, path string, count uint64) *LimitHit {
 	hit := &LimitHit{
-		Time: time.Now(), Limit: LimitAcceptQueue, Count: count, Netns: netns,
+		Time: time.Now(), Limit: limits.AcceptQueue, Count: count, Netns: netns,
 		Role: RoleServer, Hook: HookAcceptQueue,
 	}
 	full := fullListeners(path)

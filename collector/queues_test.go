@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"brink/collector/limits"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +51,7 @@ func TestQueueWatch(t *testing.T) {
 		t.Fatalf("%d facts, want one", len(k.facts))
 	}
 	hit := k.facts[0].(*LimitHit)
-	equal(t, "limit", hit.Limit, LimitAcceptQueue)
+	equal(t, "limit", hit.Limit, limits.AcceptQueue)
 	equal(t, "listener", hit.Local, held)
 	equal(t, "used and max", fmt.Sprint(hit.Used, hit.Max), "1 1")
 	equal(t, "netns", hit.Netns, 7)

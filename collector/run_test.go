@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"brink/bpf"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -137,7 +138,7 @@ func TestFactsArriveInOrder(t *testing.T) {
 		source := newSource(
 			stateChange(SynSent, Established, bpf.BrinkRoleROLE_CLIENT),
 			clientLife(func(r *bpf.BrinkEndpointEnded) { r.Endpoint.Flags = flagTimeWait }),
-			refusal(LimitFileTable, unix.ENFILE))
+			refusal(limits.FileTable, unix.ENFILE))
 		source.end(os.ErrClosed)
 		if err := New(source, nil, first, second).Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -175,7 +176,7 @@ func TestSyncWaitsForEverythingEmitted(t *testing.T) {
 		go func() {
 			time.Sleep(time.Minute)
 			source.mu.Lock()
-			source.records = [][]byte{clientLife(), refusal(LimitBindConflict, unix.EADDRINUSE)}
+			source.records = [][]byte{clientLife(), refusal(limits.BindConflict, unix.EADDRINUSE)}
 			source.mu.Unlock()
 		}()
 		before := time.Now()
@@ -228,7 +229,7 @@ func TestCancellationDrainsWhatIsLeft(t *testing.T) {
 	for range 1000 {
 		source.tell(clientLife())
 	}
-	source.tell(refusal(LimitBindConflict, unix.EADDRINUSE))
+	source.tell(refusal(limits.BindConflict, unix.EADDRINUSE))
 	bubble(t, source, func(t *testing.T, c *Collector, k *keeper) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -242,7 +243,7 @@ func TestCancellationDrainsWhatIsLeft(t *testing.T) {
 // A closed source ends Run, but not before the conflict that is still being
 // looked up has been told.
 func TestClosedSourceEndsRun(t *testing.T) {
-	source := newSource(clientLife(), refusal(LimitBindConflict, unix.EADDRINUSE))
+	source := newSource(clientLife(), refusal(limits.BindConflict, unix.EADDRINUSE))
 	source.end(os.ErrClosed)
 	bubble(t, source, func(t *testing.T, c *Collector, k *keeper) {
 		if err := c.Run(t.Context()); err != nil {
@@ -282,7 +283,7 @@ func TestSourceFailureEndsRun(t *testing.T) {
 func TestInjectedFactsComeThroughTheOneGoroutine(t *testing.T) {
 	bubble(t, newSource(), func(t *testing.T, c *Collector, k *keeper) {
 		stop := running(c)
-		c.Inject(t.Context(), &LimitHit{Limit: LimitAcceptQueue, Count: 3})
+		c.Inject(t.Context(), &LimitHit{Limit: limits.AcceptQueue, Count: 3})
 		if err := c.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +311,7 @@ func TestInjectGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	source := newSource(clientLife(), make([]byte, 24), refusal(LimitNone, 0), serverLife())
+	source := newSource(clientLife(), make([]byte, 24), refusal(limits.None, 0), serverLife())
 	source.counts.Lost, source.counts.Untracked, source.counts.Missed = 5, 6, 7
 	source.end(os.ErrClosed)
 	bubble(t, source, func(t *testing.T, c *Collector, _ *keeper) {

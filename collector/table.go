@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"brink/bpf"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -178,9 +179,10 @@ func (t *Table) enteredTimeWait(c *Connection, flags uint8, emit func(Fact)) {
 func (t *Table) refused(r *bpf.BrinkRefused, emit func(Fact)) {
 	local, peer := addresses(&r.Tuple)
 	owner := ownerOf(&r.Owner)
-	if Limit(r.Limit) == LimitBindConflict {
+	if Limit(r.Limit) == limits.BindConflict {
 		t.conflict = BindConflict{
 			Time: t.at(r.At), Errno: unix.Errno(r.Error), Local: local,
+			Asked: optionsOf(&r.Bind), Listening: r.Bind.Listening != 0, Transport: transportOf(&r.Tuple),
 			Netns: r.Netns, Owner: owner, Hook: Hook(r.Header.Hook),
 		}
 		emit(&t.conflict)
@@ -188,7 +190,7 @@ func (t *Table) refused(r *bpf.BrinkRefused, emit func(Fact)) {
 	}
 	t.hit = LimitHit{
 		Time: t.at(r.At), Limit: Limit(r.Limit), Errno: unix.Errno(r.Error),
-		Used: r.Used, Max: r.Max, Count: 1, Role: Role(r.Role),
+		Used: r.Used, Max: r.Max, Count: 1, Role: Role(r.Role), Transport: transportOf(&r.Tuple),
 		Local: local, Peer: peer, Netns: r.Netns, Owner: owner, Hook: Hook(r.Header.Hook),
 	}
 	if !owner.Known() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"brink/bpf"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -198,28 +199,28 @@ func TestRefusals(t *testing.T) {
 		want   LimitHit
 	}{
 		"no port left": {
-			refusal(LimitEphemeralPorts, unix.EADDRNOTAVAIL, func(r *bpf.BrinkRefused) {
+			refusal(limits.EphemeralPorts, unix.EADDRNOTAVAIL, func(r *bpf.BrinkRefused) {
 				r.Role, r.Tuple = bpf.BrinkRoleROLE_CLIENT, tupleOf(netip.MustParseAddrPort("10.0.0.1:0"), serverEnd)
 			}),
-			LimitHit{Limit: LimitEphemeralPorts, Errno: unix.EADDRNOTAVAIL, Role: RoleClient, Owner: owner,
+			LimitHit{Limit: limits.EphemeralPorts, Errno: unix.EADDRNOTAVAIL, Role: RoleClient, Owner: owner,
 				Local: netip.MustParseAddrPort("10.0.0.1:0"), Peer: serverEnd},
 		},
 		"no family, so no address": {
-			refusal(LimitFileDescriptors, unix.EMFILE, func(r *bpf.BrinkRefused) { r.Max = 1024 }),
-			LimitHit{Limit: LimitFileDescriptors, Errno: unix.EMFILE, Max: 1024, Owner: owner},
+			refusal(limits.FileDescriptors, unix.EMFILE, func(r *bpf.BrinkRefused) { r.Max = 1024 }),
+			LimitHit{Limit: limits.FileDescriptors, Errno: unix.EMFILE, Max: 1024, Owner: owner},
 		},
 		"full queue of an unknown owner": {
-			refusal(LimitAcceptQueue, 0, func(r *bpf.BrinkRefused) {
+			refusal(limits.AcceptQueue, 0, func(r *bpf.BrinkRefused) {
 				r.Role, r.Tuple = bpf.BrinkRoleROLE_SERVER, tupleOf(serverEnd, clientEnd)
 				r.Used, r.Max, r.Owner = 6, 6, bpf.BrinkOwner{}
 			}),
-			LimitHit{Limit: LimitAcceptQueue, Used: 6, Max: 6, Role: RoleServer, Local: serverEnd, Peer: clientEnd},
+			LimitHit{Limit: limits.AcceptQueue, Used: 6, Max: 6, Role: RoleServer, Local: serverEnd, Peer: clientEnd},
 		},
 		"no timewait socket": {
-			refusal(LimitTimeWaitBuckets, 0, func(r *bpf.BrinkRefused) {
+			refusal(limits.TimeWaitBuckets, 0, func(r *bpf.BrinkRefused) {
 				r.Tuple, r.Max = tupleOf(clientEnd, serverEnd), 4096
 			}),
-			LimitHit{Limit: LimitTimeWaitBuckets, Max: 4096, Owner: owner, Local: clientEnd, Peer: serverEnd},
+			LimitHit{Limit: limits.TimeWaitBuckets, Max: 4096, Owner: owner, Local: clientEnd, Peer: serverEnd},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +237,7 @@ func TestListenerLendsItsOwner(t *testing.T) {
 	table := NewTable(booted)
 	table.Remember(Known{Cookie: 99, State: Listen, Local: serverEnd, Netns: 1, Owner: nginx})
 	full := func(netns uint32, pid uint32) Owner {
-		return only[*LimitHit](t, table, refusal(LimitAcceptQueue, 0, func(r *bpf.BrinkRefused) {
+		return only[*LimitHit](t, table, refusal(limits.AcceptQueue, 0, func(r *bpf.BrinkRefused) {
 			r.Tuple, r.Netns = tupleOf(serverEnd, clientEnd), netns
 			r.Owner = bpf.BrinkOwner{Pid: pid}
 		})).Owner
@@ -254,7 +255,7 @@ func TestBindConflict(t *testing.T) {
 		if address.Addr().Is6() {
 			nowhere = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 		}
-		b := only[*BindConflict](t, NewTable(booted), refusal(LimitBindConflict, unix.EADDRINUSE, func(r *bpf.BrinkRefused) {
+		b := only[*BindConflict](t, NewTable(booted), refusal(limits.BindConflict, unix.EADDRINUSE, func(r *bpf.BrinkRefused) {
 			r.Header.Hook, r.Tuple = bpf.BrinkHookHOOK_BIND, tupleOf(address, nowhere)
 		}))
 		equal(t, "local", b.Local, address)

@@ -50,7 +50,7 @@ func (c *Connection) Visit(v Visitor) {
 		v.Int("duration_ns", int64(c.Duration))
 	}
 	visitString(v, KeyRole, c.Role.String())
-	visitTuple(v, c.Local, c.Peer)
+	visitTuple(v, TCP, c.Local, c.Peer)
 	c.Owner.visit(v)
 	visitNetns(v, c.Netns)
 	if c.nStates > 0 {
@@ -100,42 +100,9 @@ func (h *LimitHit) Visit(v Visitor) {
 		v.Uint(KeyCount, h.Count)
 	}
 	visitString(v, KeyRole, h.Role.String())
-	visitTuple(v, h.Local, h.Peer)
+	visitTuple(v, h.Transport, h.Local, h.Peer)
 	h.Owner.visit(v)
 	visitNetns(v, h.Netns)
-}
-
-// Visit implements Fact.
-func (b *BindConflict) Visit(v Visitor) {
-	v.Time("time", b.Time)
-	visitErrno(v, b.Errno)
-	visitErrorType(v, b.Errno)
-	visitTuple(v, b.Local, netip.AddrPort{})
-	b.Owner.visit(v)
-	visitNetns(v, b.Netns)
-	if len(b.Holders) > 0 {
-		v.List(KeyHolders, b.visitHolders())
-	}
-}
-
-func (b *BindConflict) visitHolders() iter.Seq[func(Visitor)] {
-	return func(yield func(func(Visitor)) bool) {
-		for i := range b.Holders {
-			if !yield(b.Holders[i].visit) {
-				return
-			}
-		}
-	}
-}
-
-func (h *Holder) visit(v Visitor) {
-	if h.PID != 0 {
-		v.Uint(KeyPID, uint64(h.PID))
-		visitString(v, KeyProcess, h.Name)
-	}
-	v.String(KeyState, h.State.String())
-	visitAddress(v, KeyLocalAddress, KeyLocalPort, h.Local)
-	visitAddress(v, KeyPeerAddress, KeyPeerPort, h.Peer)
 }
 
 // Visit implements Fact.
@@ -149,7 +116,7 @@ func (t *TimeWait) Visit(v Visitor) {
 	case TimeWaitReuseSYN:
 		v.String(KeyReusedBy, "syn")
 	}
-	visitTuple(v, t.Local, t.Peer)
+	visitTuple(v, TCP, t.Local, t.Peer)
 	t.Owner.visit(v)
 	visitNetns(v, t.Netns)
 }
@@ -160,7 +127,7 @@ func (s *StateChange) Visit(v Visitor) {
 	v.String("brink.state.old", s.Old.String())
 	v.String(KeyState, s.New.String())
 	visitString(v, KeyRole, s.Role.String())
-	visitTuple(v, s.Local, s.Peer)
+	visitTuple(v, TCP, s.Local, s.Peer)
 	s.Owner.visit(v)
 	visitNetns(v, s.Netns)
 }
@@ -177,11 +144,11 @@ func (o *Owner) visit(v Visitor) {
 	}
 }
 
-func visitTuple(v Visitor, local, peer netip.AddrPort) {
+func visitTuple(v Visitor, transport Transport, local, peer netip.AddrPort) {
 	if !local.IsValid() && !peer.IsValid() {
 		return
 	}
-	v.String(KeyTransport, "tcp")
+	v.String(KeyTransport, transport.String())
 	v.String(KeyType, networkType(local, peer))
 	visitAddress(v, KeyLocalAddress, KeyLocalPort, local)
 	visitAddress(v, KeyPeerAddress, KeyPeerPort, peer)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brink/bpf"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +48,7 @@ func TestVisitLeavesOutTheUnknown(t *testing.T) {
 		want []string
 	}{
 		{&Connection{}, []string{"end_time"}},
-		{&LimitHit{Limit: LimitFileTable}, []string{"time", KeyLimit}},
+		{&LimitHit{Limit: limits.FileTable}, []string{"time", KeyLimit}},
 		{&BindConflict{}, []string{"time"}},
 		{&TimeWait{State: TimeWaitState}, []string{"time", "event", KeyTimeWaitKind}},
 		{&StateChange{Old: Closed, New: Listen}, []string{"time", "brink.state.old", KeyState}},
@@ -91,7 +92,7 @@ func TestNames(t *testing.T) {
 	equal(t, "state 200", State(200).String(), "")
 	equal(t, "limit 200", Limit(200).String(), "")
 	equal(t, "reuse", TimeWaitReuseConnect.String()+" "+TimeWaitReuseSYN.String(), "reuse reuse")
-	for l := LimitNone + 1; int(l) < limitCount; l++ {
+	for l := limits.None + 1; int(l) < int(bpf.BrinkLimitLIMIT_COUNT); l++ {
 		if l.String() == "" {
 			t.Errorf("limit %d has no name", l)
 		}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/memory"
 	"brink/experiments/lab"
 )
@@ -18,7 +18,7 @@ func init() {
 		Question: "how many connections wait when nobody accepts?",
 		Expect: "backlog + 1 established; further SYNs are dropped and counted in ListenOverflows; " +
 			"with tcp_abort_on_overflow a client past its SYN is reset",
-		Limit: collector.LimitAcceptQueue,
+		Limit: limits.AcceptQueue,
 		Hooks: []string{"state", "accept_queue"},
 		Legs: func(s Size) []Leg {
 			backlog := 8

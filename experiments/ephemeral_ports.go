@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 )
 
 func init() {
@@ -18,7 +18,7 @@ func init() {
 		Name: "ephemeral-ports", Group: Ports, Takes: 2 * time.Second,
 		Question: "how many connections from one address to one destination?",
 		Expect:   "the range's size minus reserved ports; then EADDRNOTAVAIL",
-		Limit:    collector.LimitEphemeralPorts,
+		Limit:    limits.EphemeralPorts,
 		Hooks:    []string{"state", "connect", "accept", "port_choice"},
 		Legs: func(s Size) []Leg {
 			if s.Full {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/memory"
 	"brink/experiments/lab"
 
@@ -101,7 +102,7 @@ func fourPorts(edit ...func(*Leg)) Experiment {
 func fourPortsTold() memory.Evidence {
 	return memory.Evidence{
 		Connections: 8,
-		Hits:        []memory.Hit{hit(collector.LimitEphemeralPorts, unix.EADDRNOTAVAIL, 1)},
+		Hits:        []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 1)},
 	}
 }
 
@@ -110,7 +111,7 @@ func oneLeg(leg Leg, edit ...func(*Leg)) Experiment {
 		f(&leg)
 	}
 	e := complete()
-	e.Limit, e.Legs = collector.LimitEphemeralPorts, func(Size) []Leg { return []Leg{leg} }
+	e.Limit, e.Legs = limits.EphemeralPorts, func(Size) []Leg { return []Leg{leg} }
 	return e
 }
 

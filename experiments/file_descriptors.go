@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/experiments/lab"
 )
 
@@ -15,7 +15,7 @@ func init() {
 		Name: "file-descriptors", Group: Resources, Takes: 2 * time.Second,
 		Question: "how many sockets can one process have?",
 		Expect:   "RLIMIT_NOFILE minus those open before; then EMFILE, at socket() and at accept()",
-		Limit:    collector.LimitFileDescriptors,
+		Limit:    limits.FileDescriptors,
 		Hooks:    []string{"state", "descriptors"},
 		Legs: func(s Size) []Leg {
 			limit := uint64(64)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/memory"
 
 	"golang.org/x/sys/unix"
@@ -25,11 +26,11 @@ func hit(limit collector.Limit, errno unix.Errno, count uint64) memory.Hit {
 // toldErrno: a call of the program is refused, and so says the kernel.
 func toldErrno() sources {
 	return sources{
-		limit: collector.LimitEphemeralPorts,
+		limit: limits.EphemeralPorts,
 		p:     Prediction{Value: 4, Unit: "connections", Errno: syscall.EADDRNOTAVAIL},
 		m:     Measurement{Value: 4, Errno: syscall.EADDRNOTAVAIL, Refusals: 1, Endpoints: 8, TimeWaits: 2},
 		e: Evidence{Mode: "tracepoint", Evidence: memory.Evidence{
-			Connections: 8, Hits: []memory.Hit{hit(collector.LimitEphemeralPorts, unix.EADDRNOTAVAIL, 1)},
+			Connections: 8, Hits: []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 1)},
 			TimeWaits: map[collector.TimeWaitEvent]int{collector.TimeWaitEnter: 2},
 		}},
 	}
@@ -45,8 +46,8 @@ func allStanding() sources {
 // droppedPacket: the kernel refuses apart from the program, which learns nothing.
 func droppedPacket() sources {
 	s := toldErrno()
-	s.limit, s.p.Errno, s.p.Apart, s.m.Errno = collector.LimitAcceptQueue, 0, true, 0
-	s.e.Hits = []memory.Hit{hit(collector.LimitAcceptQueue, 0, 1)}
+	s.limit, s.p.Errno, s.p.Apart, s.m.Errno = limits.AcceptQueue, 0, true, 0
+	s.e.Hits = []memory.Hit{hit(limits.AcceptQueue, 0, 1)}
 	return s
 }
 
@@ -113,12 +114,12 @@ func TestJudgeDisagreement(t *testing.T) {
 		{"unpredicted hits", allStanding, func(s *sources) { s.e.Hits = []memory.Hit{hit(s.limit, 0, 1)} }, Refuted,
 			"measured 0 refusals, the kernel told of 1 by ephemeral_ports"},
 		{"foreign hits besides", toldErrno, func(s *sources) {
-			s.e.Hits = append(s.e.Hits, hit(collector.LimitFileDescriptors, unix.EMFILE, 5))
+			s.e.Hits = append(s.e.Hits, hit(limits.FileDescriptors, unix.EMFILE, 5))
 		}, Refuted, "the kernel told of 5 refusals by file_descriptors, which nothing predicted"},
 		{"foreign hits alone", allStanding, func(s *sources) {
-			s.e.Hits = []memory.Hit{hit(collector.LimitAcceptQueue, 0, 2)}
+			s.e.Hits = []memory.Hit{hit(limits.AcceptQueue, 0, 2)}
 		}, Refuted, "the kernel told of 2 refusals by accept_queue, which nothing predicted"},
-		{"foreign hits instead", toldErrno, func(s *sources) { s.e.Hits[0].Limit = collector.LimitFourTuple }, Refuted,
+		{"foreign hits instead", toldErrno, func(s *sources) { s.e.Hits[0].Limit = limits.FourTuple }, Refuted,
 			"measured 1 refusals, the kernel told of 0 by ephemeral_ports"},
 		{"errno of a hit", toldErrno, func(s *sources) { s.e.Hits[0].Errno = unix.EADDRINUSE }, Refuted,
 			"predicted a refusal with EADDRNOTAVAIL, the kernel told of one with EADDRINUSE"},

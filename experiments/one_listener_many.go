@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/experiments/lab"
 )
 
@@ -18,7 +18,7 @@ func init() {
 		Name: "one-listener-many", Group: Identity, Takes: 2 * time.Second,
 		Question: "how many established sockets on one listening port?",
 		Expect:   "one socket, one descriptor and one inode each, all on the same local port",
-		Limit:    collector.LimitFileDescriptors,
+		Limit:    limits.FileDescriptors,
 		Hooks:    []string{"state", "connect", "accept", "descriptors"},
 		Legs: func(s Size) []Leg {
 			n := 500

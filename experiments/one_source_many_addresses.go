@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 )
 
 func init() {
@@ -12,7 +12,7 @@ func init() {
 		Name: "one-source-many-addresses", Group: Identity, Takes: time.Second,
 		Question: "can one (source IP, source port) reach the same port on several destination IPs?",
 		Expect:   "every connection stands",
-		Limit:    collector.LimitFourTuple,
+		Limit:    limits.FourTuple,
 		Hooks:    []string{"state", "connect", "accept", "port_choice"},
 		Legs: func(s Size) []Leg {
 			return []Leg{manyAddresses(IPv4, s), manyAddresses(IPv6, s)}

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 )
 
 func init() {
@@ -12,7 +12,7 @@ func init() {
 		Name: "one-source-many-ports", Group: Identity, Takes: time.Second,
 		Question: "can one (source IP, source port) reach several ports of one destination IP?",
 		Expect:   "every connection stands; each server sees the same client ip:port",
-		Limit:    collector.LimitFourTuple,
+		Limit:    limits.FourTuple,
 		Hooks:    []string{"state", "connect", "accept", "port_choice"},
 		Legs: func(s Size) []Leg {
 			return []Leg{manyPorts(IPv4, s), manyPorts(IPv6, s)}

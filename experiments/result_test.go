@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func portsResult() Result {
 func legsResult() Result {
 	s := lateTold()
 	s.e.Lost, s.p.Formula = 7, "min(backlog, somaxconn) + 1"
-	s.e.Hits = append(s.e.Hits, hit(collector.LimitFileDescriptors, unix.EMFILE, 2))
+	s.e.Hits = append(s.e.Hits, hit(limits.FileDescriptors, unix.EMFILE, 2))
 	return result(
 		legResult("IPv4", allStanding(), Held, ""),
 		legResult("late", s, Inconclusive, "7 pieces of kernel evidence were lost"),

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"brink/collector"
+	"brink/collector/limits"
 	"brink/experiments/lab"
 )
 
@@ -121,7 +122,7 @@ func TestLimitChangedBehindItsBack(t *testing.T) {
 // the prediction reads what is not in force.
 func TestQueueChangedBehindItsBack(t *testing.T) {
 	e := oneLeg(nobodyAccepts(IPv4, 8), prepared(setting("net.core.somaxconn", "3")))
-	e.Limit = collector.LimitAcceptQueue
+	e.Limit = limits.AcceptQueue
 	judged(t, "somaxconn lowered after listen()", run(t, &fakeKernel{}, e), Refuted,
 		"predicted 4 connections, measured 7 (no refusal)")
 }

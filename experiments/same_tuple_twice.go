@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/experiments/lab"
 )
 
@@ -15,7 +15,7 @@ func init() {
 		Name: "same-tuple-twice", Group: Identity, Takes: 2 * time.Second,
 		Question: "can the whole 4-tuple repeat?",
 		Expect:   "the second connect fails, EADDRNOTAVAIL; change any one of the four and it stands",
-		Limit:    collector.LimitFourTuple,
+		Limit:    limits.FourTuple,
 		Hooks:    []string{"state", "connect", "accept", "port_choice"},
 		Legs: func(Size) []Leg {
 			return []Leg{

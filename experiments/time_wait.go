@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/memory"
 	"brink/experiments/lab"
 )
@@ -17,7 +17,7 @@ func init() {
 		Name: "time-wait", Group: Ports, Takes: 3 * time.Second,
 		Question: "how many connections can be made and closed at once, actively, to one destination?",
 		Expect:   "the range's size, then EADDRNOTAVAIL with no connection open; 60 s later the ports are back",
-		Limit:    collector.LimitEphemeralPorts,
+		Limit:    limits.EphemeralPorts,
 		Hooks:    []string{"state", "connect", "accept", "port_choice", "time_wait_enter"},
 		Legs: func(s Size) []Leg {
 			legs := []Leg{closeActively(IPv4), closeActively(IPv6), closeByReset(IPv4)}

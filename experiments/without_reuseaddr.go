@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/memory"
 	"brink/experiments/lab"
 )
@@ -17,7 +17,7 @@ func init() {
 		Name: "without-reuseaddr", Group: Identity, Takes: time.Second,
 		Question: "can one (source IP, source port) reach several destinations without SO_REUSEADDR on the connector?",
 		Expect:   "the second bind fails, EADDRINUSE, and the holder is named",
-		Limit:    collector.LimitBindConflict,
+		Limit:    limits.BindConflict,
 		Hooks:    []string{"state", "accept", "bind"},
 		Legs: func(Size) []Leg {
 			with := oneToEach(IPv4, 1, twoPorts(IPv4))

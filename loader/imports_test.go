@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"brink/loader/vm":          {},
 	"brink/collector":          {"brink/bpf"},
 	"brink/collector/sockdiag": {},
-	"brink/collector/limits":   {"brink/collector", "brink/collector/sockdiag", "brink/bpf"},
+	"brink/collector/limits":   {"brink/collector/sockdiag", "brink/bpf"},
 	"brink/collector/jsonl":    {"brink/collector"},
 	"brink/collector/memory":   {"brink/collector"},
 	"brink/collector/otlp":     {"brink/collector"},

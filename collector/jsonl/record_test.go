@@ -8,6 +8,7 @@ import (
 
 	"brink/bpf"
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,15 +90,15 @@ func examples(t testing.TB) []example {
 		}},
 		{"connection_errno_without_name", &collector.Connection{End: when, Errno: 512}},
 		{"limit_hit", &collector.LimitHit{
-			Time: when, Limit: collector.LimitEphemeralPorts, Errno: unix.EADDRNOTAVAIL, Used: 200, Max: 200,
+			Time: when, Limit: limits.EphemeralPorts, Errno: unix.EADDRNOTAVAIL, Used: 200, Max: 200,
 			Count: 1, Role: collector.RoleClient, Peer: serverEnd, Owner: curl, Netns: 1,
 			Local: netip.AddrPortFrom(clientEnd.Addr(), 0),
 		}},
 		{"limit_hit_without_address", &collector.LimitHit{
-			Time: when, Limit: collector.LimitFileDescriptors, Errno: unix.EMFILE, Max: 1024, Count: 1, Owner: curl, Netns: 1,
+			Time: when, Limit: limits.FileDescriptors, Errno: unix.EMFILE, Max: 1024, Count: 1, Owner: curl, Netns: 1,
 		}},
 		{"limit_hit_polled", &collector.LimitHit{
-			Time: when, Limit: collector.LimitAcceptQueue, Count: 3, Role: collector.RoleServer, Netns: 1,
+			Time: when, Limit: limits.AcceptQueue, Count: 3, Role: collector.RoleServer, Netns: 1,
 		}},
 		{"bind_conflict", &collector.BindConflict{
 			Time: when, Errno: unix.EADDRINUSE, Local: netip.MustParseAddrPort("0.0.0.0:80"), Owner: curl, Netns: 1,
@@ -130,7 +131,7 @@ func examples(t testing.TB) []example {
 			Local: netip.MustParseAddrPort("0.0.0.0:80"), Netns: 1, Owner: curl,
 		}},
 		{"name_hostile", &collector.LimitHit{
-			Time: when, Limit: collector.LimitFileTable, Errno: unix.ENFILE, Count: 1,
+			Time: when, Limit: limits.FileTable, Errno: unix.ENFILE, Count: 1,
 			Owner: owner(1, 0, "\"}\n\\\x1b[31m\xff\u202e"),
 		}},
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,7 +113,7 @@ func (e *Evidence) timeWait(t *collector.TimeWait) {
 }
 
 func (e *Evidence) conflict(c *collector.BindConflict) {
-	e.hit(Hit{Limit: collector.LimitBindConflict, Errno: c.Errno, Hook: c.Hook, Count: 1})
+	e.hit(Hit{Limit: limits.BindConflict, Errno: c.Errno, Hook: c.Hook, Count: 1})
 	if len(e.Conflicts) < maxConflicts {
 		e.Conflicts = append(e.Conflicts, *c)
 	}

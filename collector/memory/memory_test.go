@@ -12,6 +12,7 @@ import (
 
 	"brink/bpf"
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,24 +46,24 @@ func TestHitsAreSummed(t *testing.T) {
 	hit := func(limit collector.Limit, errno unix.Errno, hook collector.Hook, count, maximum uint64) {
 		s.Accept(&collector.LimitHit{Netns: lab, Limit: limit, Errno: errno, Hook: hook, Count: count, Max: maximum})
 	}
-	hit(collector.LimitFileDescriptors, unix.EMFILE, 10, 1, 1024)
-	hit(collector.LimitEphemeralPorts, unix.EADDRNOTAVAIL, 5, 1, 0)
-	hit(collector.LimitEphemeralPorts, unix.EADDRINUSE, 4, 1, 0)
-	hit(collector.LimitEphemeralPorts, unix.EADDRNOTAVAIL, 5, 1, 0)
-	hit(collector.LimitFileDescriptors, unix.EMFILE, 10, 3, 64)
-	hit(collector.LimitFileDescriptors, unix.EMFILE, 9, 1, 0)
+	hit(limits.FileDescriptors, unix.EMFILE, 10, 1, 1024)
+	hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 5, 1, 0)
+	hit(limits.EphemeralPorts, unix.EADDRINUSE, 4, 1, 0)
+	hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 5, 1, 0)
+	hit(limits.FileDescriptors, unix.EMFILE, 10, 3, 64)
+	hit(limits.FileDescriptors, unix.EMFILE, 9, 1, 0)
 	e := s.Take(lab)
 	want := []Hit{
-		{collector.LimitEphemeralPorts, unix.EADDRINUSE, 4, 1, 0},
-		{collector.LimitEphemeralPorts, unix.EADDRNOTAVAIL, 5, 2, 0},
-		{collector.LimitFileDescriptors, unix.EMFILE, 9, 1, 0},
-		{collector.LimitFileDescriptors, unix.EMFILE, 10, 4, 1024},
+		{limits.EphemeralPorts, unix.EADDRINUSE, 4, 1, 0},
+		{limits.EphemeralPorts, unix.EADDRNOTAVAIL, 5, 2, 0},
+		{limits.FileDescriptors, unix.EMFILE, 9, 1, 0},
+		{limits.FileDescriptors, unix.EMFILE, 10, 4, 1024},
 	}
 	if !slices.Equal(e.Hits, want) {
 		t.Errorf("hits %v, want %v", e.Hits, want)
 	}
-	equal(t, "of the ports", e.HitsOf(collector.LimitEphemeralPorts), 3)
-	equal(t, "of the queue", e.HitsOf(collector.LimitAcceptQueue), 0)
+	equal(t, "of the ports", e.HitsOf(limits.EphemeralPorts), 3)
+	equal(t, "of the queue", e.HitsOf(limits.AcceptQueue), 0)
 }
 
 // Conflicts are kept whole up to a bound, and counted beyond it.
@@ -77,7 +78,7 @@ func TestConflictsAreBounded(t *testing.T) {
 	equal(t, "kept", len(e.Conflicts), maxConflicts)
 	equal(t, "the first one's port", e.Conflicts[0].Local.Port(), 0)
 	equal(t, "the last one's port", e.Conflicts[maxConflicts-1].Local.Port(), maxConflicts-1)
-	equal(t, "hits", fmt.Sprint(e.Hits), fmt.Sprint([]Hit{{collector.LimitBindConflict, unix.EADDRINUSE, 4, maxConflicts + 10, 0}}))
+	equal(t, "hits", fmt.Sprint(e.Hits), fmt.Sprint([]Hit{{limits.BindConflict, unix.EADDRINUSE, 4, maxConflicts + 10, 0}}))
 }
 
 func TestTimeWaitsAreCounted(t *testing.T) {
@@ -132,7 +133,7 @@ func TestTakeWhileAccepting(t *testing.T) {
 		e := s.Take(lab)
 		mu.Lock()
 		defer mu.Unlock()
-		total += int(e.HitsOf(collector.LimitFileTable)) + e.TimeWaits[collector.TimeWaitLeave]
+		total += int(e.HitsOf(limits.FileTable)) + e.TimeWaits[collector.TimeWaitLeave]
 	}
 	for range takers {
 		wait.Go(func() {
@@ -143,7 +144,7 @@ func TestTakeWhileAccepting(t *testing.T) {
 	}
 	wait.Go(func() {
 		for range facts {
-			s.Accept(&collector.LimitHit{Netns: lab, Limit: collector.LimitFileTable, Count: 1})
+			s.Accept(&collector.LimitHit{Netns: lab, Limit: limits.FileTable, Count: 1})
 			s.Accept(&collector.TimeWait{Netns: lab, Event: collector.TimeWaitLeave})
 		}
 	})
@@ -156,13 +157,13 @@ func TestTakeWhileAccepting(t *testing.T) {
 func TestCountingDoesNotAllocate(t *testing.T) {
 	s := New()
 	c := connection(t, true, lab, 0)
-	h := &collector.LimitHit{Netns: lab, Limit: collector.LimitFileTable, Count: 1}
+	h := &collector.LimitHit{Netns: lab, Limit: limits.FileTable, Count: 1}
 	equal(t, "allocations", testing.AllocsPerRun(100, func() { s.Accept(c); s.Accept(h) }), 0)
 }
 
 func BenchmarkAccept(b *testing.B) {
 	s := New()
-	h := &collector.LimitHit{Netns: lab, Limit: collector.LimitFileTable, Count: 1}
+	h := &collector.LimitHit{Netns: lab, Limit: limits.FileTable, Count: 1}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Accept(h)

@@ -8,6 +8,7 @@ import (
 
 	"brink/bpf"
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -117,7 +118,7 @@ func tupleRecord(local, peer netip.AddrPort) (r bpf.BrinkTuple) {
 
 func aLimitHit() *collector.LimitHit {
 	return &collector.LimitHit{
-		Time: at(7 * time.Second), Limit: collector.LimitEphemeralPorts, Errno: unix.EADDRNOTAVAIL,
+		Time: at(7 * time.Second), Limit: limits.EphemeralPorts, Errno: unix.EADDRNOTAVAIL,
 		Used: 200, Max: 200, Count: 1, Peer: serverAddress, Owner: collector.Owner{PID: 12},
 	}
 }

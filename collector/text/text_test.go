@@ -13,6 +13,7 @@ import (
 
 	"brink/bpf"
 	"brink/collector"
+	"brink/collector/limits"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +67,7 @@ func TestHostileNames(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		s := Sink{W: &b}
-		s.Accept(&collector.LimitHit{Time: booted, Limit: collector.LimitFileTable, Owner: owner(1, name)})
+		s.Accept(&collector.LimitHit{Time: booted, Limit: limits.FileTable, Owner: owner(1, name)})
 		s.Accept(&collector.BindConflict{Time: booted, Holders: []collector.Holder{{PID: 1, Name: name, Local: serverEnd}}})
 		text := b.String()
 		if strings.Count(text, "\n") != 2 {
@@ -117,9 +118,9 @@ func facts(t *testing.T) []collector.Fact {
 			c.Local, c.Peer = netip.MustParseAddrPort("[2001:db8::1]:80"), netip.MustParseAddrPort("[2001:db8::2]:40000")
 		}),
 		&collector.Connection{End: when, Local: clientEnd, Peer: serverEnd, Preexisting: true},
-		&collector.LimitHit{Time: when, Limit: collector.LimitEphemeralPorts, Errno: unix.EADDRNOTAVAIL, Used: 200, Max: 200, Count: 1, Local: noPort, Peer: serverEnd, Owner: curl},
-		&collector.LimitHit{Time: when, Limit: collector.LimitFileDescriptors, Errno: unix.EMFILE, Max: 1024, Count: 1, Owner: curl},
-		&collector.LimitHit{Time: when, Limit: collector.LimitAcceptQueue, Count: 3},
+		&collector.LimitHit{Time: when, Limit: limits.EphemeralPorts, Errno: unix.EADDRNOTAVAIL, Used: 200, Max: 200, Count: 1, Local: noPort, Peer: serverEnd, Owner: curl},
+		&collector.LimitHit{Time: when, Limit: limits.FileDescriptors, Errno: unix.EMFILE, Max: 1024, Count: 1, Owner: curl},
+		&collector.LimitHit{Time: when, Limit: limits.AcceptQueue, Count: 3},
 		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: serverEnd, Owner: curl, Holders: []collector.Holder{
 			{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd},
 			{State: collector.TimeWaitState, Local: serverEnd, Peer: clientEnd},

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"brink/collector"
+	"brink/collector/limits"
 	"brink/experiments"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -71,9 +71,9 @@ func skipped() experiments.Result {
 
 func catalogue() []experiments.Experiment {
 	return []experiments.Experiment{
-		{Name: "one", Group: experiments.Identity, Question: "who?", Expect: "everybody & <all>", Limit: collector.LimitFourTuple, Takes: time.Second},
-		{Name: "two", Group: experiments.Identity, Question: "when?", Expect: "now", Limit: collector.LimitBindConflict, Takes: 1500 * time.Millisecond},
-		{Name: "three", Group: experiments.Queues, Question: "how many?", Expect: "backlog + 1", Limit: collector.LimitAcceptQueue, Takes: 2 * time.Minute},
+		{Name: "one", Group: experiments.Identity, Question: "who?", Expect: "everybody & <all>", Limit: limits.FourTuple, Takes: time.Second},
+		{Name: "two", Group: experiments.Identity, Question: "when?", Expect: "now", Limit: limits.BindConflict, Takes: 1500 * time.Millisecond},
+		{Name: "three", Group: experiments.Queues, Question: "how many?", Expect: "backlog + 1", Limit: limits.AcceptQueue, Takes: 2 * time.Minute},
 	}
 }
 
