@@ -22,7 +22,10 @@
 #include "bind.h"
 #include "descriptors.h"
 #include "queue.h"
-#include "timewait.h"
+#include "udp.h"
+#include "threads.h"
+#include "memory.h"
+#include "conntrack.h"
 
 #include "fentry.h"
 #include "kprobe.h"
@@ -37,6 +40,10 @@ const struct {
 	struct state_changed  changed;
 	struct refused	      refused;
 	struct time_wait      time_wait;
+	struct storm_key      storm_key;
+	struct storm	      storm;
+	enum failure	      failure;
+	enum outcome	      outcome;
 	enum stage	      stage;
 	enum endpoint_flag    flag;
 } *mirrored __attribute__((unused));

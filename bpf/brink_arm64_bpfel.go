@@ -72,7 +72,8 @@ type BrinkEndpointEnded struct {
 	Retransmits   uint32
 	Error         uint32
 	LastState     uint32
-	Pad           uint32
+	Failure       uint8
+	Pad           [3]uint8
 }
 
 type BrinkEndpointFlag uint32
@@ -101,6 +102,21 @@ const (
 	BrinkEventKindEVENT_STATE_CHANGED  BrinkEventKind = 2
 	BrinkEventKindEVENT_REFUSED        BrinkEventKind = 3
 	BrinkEventKindEVENT_TIME_WAIT      BrinkEventKind = 4
+)
+
+type BrinkFailure uint32
+
+const (
+	BrinkFailureFAILURE_NONE                   BrinkFailure = 0
+	BrinkFailureFAILURE_REFUSED                BrinkFailure = 1
+	BrinkFailureFAILURE_RESET                  BrinkFailure = 2
+	BrinkFailureFAILURE_SYN_TIMEOUT            BrinkFailure = 3
+	BrinkFailureFAILURE_RETRANSMISSION_TIMEOUT BrinkFailure = 4
+	BrinkFailureFAILURE_PROBE_TIMEOUT          BrinkFailure = 5
+	BrinkFailureFAILURE_UNREACHABLE            BrinkFailure = 6
+	BrinkFailureFAILURE_NO_PORT                BrinkFailure = 7
+	BrinkFailureFAILURE_OTHER                  BrinkFailure = 8
+	BrinkFailureFAILURE_COUNT                  BrinkFailure = 9
 )
 
 type BrinkHook uint32
@@ -148,12 +164,28 @@ const (
 	BrinkLimitLIMIT_COUNT             BrinkLimit = 14
 )
 
+type BrinkOutcome uint32
+
+const (
+	BrinkOutcomeOUTCOME_NONE       BrinkOutcome = 0
+	BrinkOutcomeOUTCOME_DROPPED    BrinkOutcome = 1
+	BrinkOutcomeOUTCOME_SYN_COOKIE BrinkOutcome = 2
+	BrinkOutcomeOUTCOME_PRESSURE   BrinkOutcome = 3
+	BrinkOutcomeOUTCOME_RESET      BrinkOutcome = 4
+)
+
 type BrinkOwner struct {
 	_      structs.HostLayout
 	Cgroup uint64
 	Pid    uint32
 	Uid    uint32
 	Comm   [16]int8
+}
+
+type BrinkPortRange struct {
+	_    structs.HostLayout
+	Low  uint16
+	High uint16
 }
 
 type BrinkRefused struct {
@@ -163,16 +195,19 @@ type BrinkRefused struct {
 		Kind BrinkEventKind
 		Hook BrinkHook
 	}
-	Tuple BrinkTuple
-	Owner BrinkOwner
-	At    uint64
-	Used  uint64
-	Max   uint64
-	Netns uint32
-	Limit BrinkLimit
-	Error uint32
-	Role  BrinkRole
-	Bind  BrinkBindOptions
+	Tuple   BrinkTuple
+	Owner   BrinkOwner
+	At      uint64
+	Used    uint64
+	Max     uint64
+	Netns   uint32
+	Limit   BrinkLimit
+	Error   uint32
+	Role    uint8
+	Outcome uint8
+	Pad     [6]uint8
+	Range   BrinkPortRange
+	Bind    BrinkBindOptions
 }
 
 type BrinkRole uint32
@@ -213,6 +248,31 @@ type BrinkStateChanged struct {
 	OldState uint32
 	NewState uint32
 	Role     BrinkRole
+}
+
+type BrinkStorm struct {
+	_       structs.HostLayout
+	Second  uint64
+	Told    uint64
+	Untold  uint64
+	Owner   BrinkOwner
+	Failure uint8
+	Pad     [7]uint8
+}
+
+type BrinkStormKey struct {
+	_     structs.HostLayout
+	Limit BrinkLimit
+	Error uint32
+	Netns uint32
+	Pid   uint32
+}
+
+type BrinkSynSegment struct {
+	_        structs.HostLayout
+	Listener uint64
+	Requests uint32
+	Pad      uint32
 }
 
 type BrinkTimeWait struct {
@@ -264,37 +324,59 @@ const (
 	BrinkMapCounts                            = "counts"
 	BrinkMapEndpoints                         = "endpoints"
 	BrinkMapEvents                            = "events"
+	BrinkMapFailures                          = "failures"
 	BrinkMapFilterCgroup                      = "filter_cgroup"
 	BrinkMapFilterCidr                        = "filter_cidr"
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
 	BrinkMapReused                            = "reused"
+	BrinkMapStorms                            = "storms"
+	BrinkMapSynSegments                       = "syn_segments"
 	BrinkMapTimewaitSegments                  = "timewait_segments"
 	BrinkMapTold                              = "told"
 	BrinkProgFentryInetTwskKill               = "fentry_inet_twsk_kill"
 	BrinkProgFentryTcpConnRequest             = "fentry_tcp_conn_request"
+	BrinkProgFentryTcpConnRequestSyn          = "fentry_tcp_conn_request_syn"
+	BrinkProgFentryTcpEnterMemoryPressure     = "fentry_tcp_enter_memory_pressure"
 	BrinkProgFentryTcpSetState                = "fentry_tcp_set_state"
 	BrinkProgFentryTcpTimewaitStateProcess    = "fentry_tcp_timewait_state_process"
+	BrinkProgFexitAllocEmptyFile              = "fexit_alloc_empty_file"
 	BrinkProgFexitAllocFd                     = "fexit_alloc_fd"
 	BrinkProgFexitAllocFdBefore511            = "fexit_alloc_fd_before_5_11"
+	BrinkProgFexitInet6Bind                   = "fexit_inet6_bind"
+	BrinkProgFexitInetAutobind                = "fexit_inet_autobind"
+	BrinkProgFexitInetBind                    = "fexit_inet_bind"
 	BrinkProgFexitInetCskAccept               = "fexit_inet_csk_accept"
 	BrinkProgFexitInetCskCloneLock            = "fexit_inet_csk_clone_lock"
 	BrinkProgFexitInetCskGetPort              = "fexit_inet_csk_get_port"
 	BrinkProgFexitInetCskListenStart          = "fexit_inet_csk_listen_start"
 	BrinkProgFexitInetHashConnect             = "fexit_inet_hash_connect"
 	BrinkProgFexitInetTwskAlloc               = "fexit_inet_twsk_alloc"
+	BrinkProgFexitKernelClone                 = "fexit_kernel_clone"
+	BrinkProgFexitNfConntrackAlloc            = "fexit_nf_conntrack_alloc"
+	BrinkProgFexitNfConntrackConfirm          = "fexit_nf_conntrack_confirm"
+	BrinkProgFexitTcpCheckOom                 = "fexit_tcp_check_oom"
+	BrinkProgFexitTcpConnRequestSyn           = "fexit_tcp_conn_request_syn"
 	BrinkProgFexitTcpTimewaitStateProcess     = "fexit_tcp_timewait_state_process"
 	BrinkProgFexitTcpTwskUnique               = "fexit_tcp_twsk_unique"
 	BrinkProgFexitTcpV4Connect                = "fexit_tcp_v4_connect"
 	BrinkProgFexitTcpV4SynRecvSock            = "fexit_tcp_v4_syn_recv_sock"
 	BrinkProgFexitTcpV6Connect                = "fexit_tcp_v6_connect"
 	BrinkProgFexitTcpV6SynRecvSock            = "fexit_tcp_v6_syn_recv_sock"
+	BrinkProgKprobeInet6Bind                  = "kprobe_inet6_bind"
+	BrinkProgKprobeInetAutobind               = "kprobe_inet_autobind"
+	BrinkProgKprobeInetBind                   = "kprobe_inet_bind"
 	BrinkProgKprobeInetCskGetPort             = "kprobe_inet_csk_get_port"
 	BrinkProgKprobeInetCskListenStart         = "kprobe_inet_csk_listen_start"
 	BrinkProgKprobeInetHashConnect            = "kprobe_inet_hash_connect"
 	BrinkProgKprobeInetTwskAlloc              = "kprobe_inet_twsk_alloc"
 	BrinkProgKprobeInetTwskKill               = "kprobe_inet_twsk_kill"
+	BrinkProgKprobeNfConntrackAlloc           = "kprobe_nf_conntrack_alloc"
+	BrinkProgKprobeNfConntrackConfirm         = "kprobe_nf_conntrack_confirm"
+	BrinkProgKprobeTcpCheckOom                = "kprobe_tcp_check_oom"
 	BrinkProgKprobeTcpConnRequest             = "kprobe_tcp_conn_request"
+	BrinkProgKprobeTcpConnRequestSyn          = "kprobe_tcp_conn_request_syn"
+	BrinkProgKprobeTcpEnterMemoryPressure     = "kprobe_tcp_enter_memory_pressure"
 	BrinkProgKprobeTcpSetState                = "kprobe_tcp_set_state"
 	BrinkProgKprobeTcpTimewaitStateProcess    = "kprobe_tcp_timewait_state_process"
 	BrinkProgKprobeTcpTwskUnique              = "kprobe_tcp_twsk_unique"
@@ -302,14 +384,23 @@ const (
 	BrinkProgKprobeTcpV4SynRecvSock           = "kprobe_tcp_v4_syn_recv_sock"
 	BrinkProgKprobeTcpV6Connect               = "kprobe_tcp_v6_connect"
 	BrinkProgKprobeTcpV6SynRecvSock           = "kprobe_tcp_v6_syn_recv_sock"
+	BrinkProgKretprobeAllocEmptyFile          = "kretprobe_alloc_empty_file"
 	BrinkProgKretprobeAllocFd                 = "kretprobe_alloc_fd"
 	BrinkProgKretprobeAllocFdBefore511        = "kretprobe_alloc_fd_before_5_11"
+	BrinkProgKretprobeInet6Bind               = "kretprobe_inet6_bind"
+	BrinkProgKretprobeInetAutobind            = "kretprobe_inet_autobind"
+	BrinkProgKretprobeInetBind                = "kretprobe_inet_bind"
 	BrinkProgKretprobeInetCskAccept           = "kretprobe_inet_csk_accept"
 	BrinkProgKretprobeInetCskCloneLock        = "kretprobe_inet_csk_clone_lock"
 	BrinkProgKretprobeInetCskGetPort          = "kretprobe_inet_csk_get_port"
 	BrinkProgKretprobeInetCskListenStart      = "kretprobe_inet_csk_listen_start"
 	BrinkProgKretprobeInetHashConnect         = "kretprobe_inet_hash_connect"
 	BrinkProgKretprobeInetTwskAlloc           = "kretprobe_inet_twsk_alloc"
+	BrinkProgKretprobeKernelClone             = "kretprobe_kernel_clone"
+	BrinkProgKretprobeNfConntrackAlloc        = "kretprobe_nf_conntrack_alloc"
+	BrinkProgKretprobeNfConntrackConfirm      = "kretprobe_nf_conntrack_confirm"
+	BrinkProgKretprobeTcpCheckOom             = "kretprobe_tcp_check_oom"
+	BrinkProgKretprobeTcpConnRequestSyn       = "kretprobe_tcp_conn_request_syn"
 	BrinkProgKretprobeTcpTimewaitStateProcess = "kretprobe_tcp_timewait_state_process"
 	BrinkProgKretprobeTcpTwskUnique           = "kretprobe_tcp_twsk_unique"
 	BrinkProgKretprobeTcpV4Connect            = "kretprobe_tcp_v4_connect"
@@ -317,19 +408,20 @@ const (
 	BrinkProgKretprobeTcpV6Connect            = "kretprobe_tcp_v6_connect"
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
+	BrinkProgRawTpSockExceedBufLimit          = "raw_tp_sock_exceed_buf_limit"
 	BrinkProgTpSysEnterBind                   = "tp_sys_enter_bind"
 	BrinkProgTpSysEnterConnect                = "tp_sys_enter_connect"
 	BrinkProgTpSysEnterListen                 = "tp_sys_enter_listen"
 	BrinkProgTpSysExitAccept                  = "tp_sys_exit_accept"
 	BrinkProgTpSysExitAccept4                 = "tp_sys_exit_accept4"
-	BrinkProgTpSysExitAccept4Descriptor       = "tp_sys_exit_accept4_descriptor"
-	BrinkProgTpSysExitAcceptDescriptor        = "tp_sys_exit_accept_descriptor"
 	BrinkProgTpSysExitBind                    = "tp_sys_exit_bind"
+	BrinkProgTpSysExitClone                   = "tp_sys_exit_clone"
 	BrinkProgTpSysExitConnect                 = "tp_sys_exit_connect"
+	BrinkProgTpSysExitDescriptor              = "tp_sys_exit_descriptor"
 	BrinkProgTpSysExitListen                  = "tp_sys_exit_listen"
-	BrinkProgTpSysExitSocketDescriptor        = "tp_sys_exit_socket_descriptor"
 	BrinkVarConnectBySyscall                  = "connect_by_syscall"
 	BrinkVarConnectResults                    = "connect_results"
+	BrinkVarFileTables                        = "file_tables"
 	BrinkVarFilterByCgroup                    = "filter_by_cgroup"
 	BrinkVarFilterByCidr                      = "filter_by_cidr"
 	BrinkVarFilterByNetns                     = "filter_by_netns"
@@ -339,6 +431,7 @@ const (
 	BrinkVarPortChoices                       = "port_choices"
 	BrinkVarStreamStates                      = "stream_states"
 	BrinkVarTimeWaitResults                   = "time_wait_results"
+	BrinkVarUdpPorts                          = "udp_ports"
 )
 
 // LoadBrink returns the embedded CollectionSpec for Brink.
@@ -385,28 +478,47 @@ type BrinkSpecs struct {
 type BrinkProgramSpecs struct {
 	FentryInetTwskKill               *ebpf.ProgramSpec `ebpf:"fentry_inet_twsk_kill"`
 	FentryTcpConnRequest             *ebpf.ProgramSpec `ebpf:"fentry_tcp_conn_request"`
+	FentryTcpConnRequestSyn          *ebpf.ProgramSpec `ebpf:"fentry_tcp_conn_request_syn"`
+	FentryTcpEnterMemoryPressure     *ebpf.ProgramSpec `ebpf:"fentry_tcp_enter_memory_pressure"`
 	FentryTcpSetState                *ebpf.ProgramSpec `ebpf:"fentry_tcp_set_state"`
 	FentryTcpTimewaitStateProcess    *ebpf.ProgramSpec `ebpf:"fentry_tcp_timewait_state_process"`
+	FexitAllocEmptyFile              *ebpf.ProgramSpec `ebpf:"fexit_alloc_empty_file"`
 	FexitAllocFd                     *ebpf.ProgramSpec `ebpf:"fexit_alloc_fd"`
 	FexitAllocFdBefore511            *ebpf.ProgramSpec `ebpf:"fexit_alloc_fd_before_5_11"`
+	FexitInet6Bind                   *ebpf.ProgramSpec `ebpf:"fexit_inet6_bind"`
+	FexitInetAutobind                *ebpf.ProgramSpec `ebpf:"fexit_inet_autobind"`
+	FexitInetBind                    *ebpf.ProgramSpec `ebpf:"fexit_inet_bind"`
 	FexitInetCskAccept               *ebpf.ProgramSpec `ebpf:"fexit_inet_csk_accept"`
 	FexitInetCskCloneLock            *ebpf.ProgramSpec `ebpf:"fexit_inet_csk_clone_lock"`
 	FexitInetCskGetPort              *ebpf.ProgramSpec `ebpf:"fexit_inet_csk_get_port"`
 	FexitInetCskListenStart          *ebpf.ProgramSpec `ebpf:"fexit_inet_csk_listen_start"`
 	FexitInetHashConnect             *ebpf.ProgramSpec `ebpf:"fexit_inet_hash_connect"`
 	FexitInetTwskAlloc               *ebpf.ProgramSpec `ebpf:"fexit_inet_twsk_alloc"`
+	FexitKernelClone                 *ebpf.ProgramSpec `ebpf:"fexit_kernel_clone"`
+	FexitNfConntrackAlloc            *ebpf.ProgramSpec `ebpf:"fexit_nf_conntrack_alloc"`
+	FexitNfConntrackConfirm          *ebpf.ProgramSpec `ebpf:"fexit_nf_conntrack_confirm"`
+	FexitTcpCheckOom                 *ebpf.ProgramSpec `ebpf:"fexit_tcp_check_oom"`
+	FexitTcpConnRequestSyn           *ebpf.ProgramSpec `ebpf:"fexit_tcp_conn_request_syn"`
 	FexitTcpTimewaitStateProcess     *ebpf.ProgramSpec `ebpf:"fexit_tcp_timewait_state_process"`
 	FexitTcpTwskUnique               *ebpf.ProgramSpec `ebpf:"fexit_tcp_twsk_unique"`
 	FexitTcpV4Connect                *ebpf.ProgramSpec `ebpf:"fexit_tcp_v4_connect"`
 	FexitTcpV4SynRecvSock            *ebpf.ProgramSpec `ebpf:"fexit_tcp_v4_syn_recv_sock"`
 	FexitTcpV6Connect                *ebpf.ProgramSpec `ebpf:"fexit_tcp_v6_connect"`
 	FexitTcpV6SynRecvSock            *ebpf.ProgramSpec `ebpf:"fexit_tcp_v6_syn_recv_sock"`
+	KprobeInet6Bind                  *ebpf.ProgramSpec `ebpf:"kprobe_inet6_bind"`
+	KprobeInetAutobind               *ebpf.ProgramSpec `ebpf:"kprobe_inet_autobind"`
+	KprobeInetBind                   *ebpf.ProgramSpec `ebpf:"kprobe_inet_bind"`
 	KprobeInetCskGetPort             *ebpf.ProgramSpec `ebpf:"kprobe_inet_csk_get_port"`
 	KprobeInetCskListenStart         *ebpf.ProgramSpec `ebpf:"kprobe_inet_csk_listen_start"`
 	KprobeInetHashConnect            *ebpf.ProgramSpec `ebpf:"kprobe_inet_hash_connect"`
 	KprobeInetTwskAlloc              *ebpf.ProgramSpec `ebpf:"kprobe_inet_twsk_alloc"`
 	KprobeInetTwskKill               *ebpf.ProgramSpec `ebpf:"kprobe_inet_twsk_kill"`
+	KprobeNfConntrackAlloc           *ebpf.ProgramSpec `ebpf:"kprobe_nf_conntrack_alloc"`
+	KprobeNfConntrackConfirm         *ebpf.ProgramSpec `ebpf:"kprobe_nf_conntrack_confirm"`
+	KprobeTcpCheckOom                *ebpf.ProgramSpec `ebpf:"kprobe_tcp_check_oom"`
 	KprobeTcpConnRequest             *ebpf.ProgramSpec `ebpf:"kprobe_tcp_conn_request"`
+	KprobeTcpConnRequestSyn          *ebpf.ProgramSpec `ebpf:"kprobe_tcp_conn_request_syn"`
+	KprobeTcpEnterMemoryPressure     *ebpf.ProgramSpec `ebpf:"kprobe_tcp_enter_memory_pressure"`
 	KprobeTcpSetState                *ebpf.ProgramSpec `ebpf:"kprobe_tcp_set_state"`
 	KprobeTcpTimewaitStateProcess    *ebpf.ProgramSpec `ebpf:"kprobe_tcp_timewait_state_process"`
 	KprobeTcpTwskUnique              *ebpf.ProgramSpec `ebpf:"kprobe_tcp_twsk_unique"`
@@ -414,14 +526,23 @@ type BrinkProgramSpecs struct {
 	KprobeTcpV4SynRecvSock           *ebpf.ProgramSpec `ebpf:"kprobe_tcp_v4_syn_recv_sock"`
 	KprobeTcpV6Connect               *ebpf.ProgramSpec `ebpf:"kprobe_tcp_v6_connect"`
 	KprobeTcpV6SynRecvSock           *ebpf.ProgramSpec `ebpf:"kprobe_tcp_v6_syn_recv_sock"`
+	KretprobeAllocEmptyFile          *ebpf.ProgramSpec `ebpf:"kretprobe_alloc_empty_file"`
 	KretprobeAllocFd                 *ebpf.ProgramSpec `ebpf:"kretprobe_alloc_fd"`
 	KretprobeAllocFdBefore511        *ebpf.ProgramSpec `ebpf:"kretprobe_alloc_fd_before_5_11"`
+	KretprobeInet6Bind               *ebpf.ProgramSpec `ebpf:"kretprobe_inet6_bind"`
+	KretprobeInetAutobind            *ebpf.ProgramSpec `ebpf:"kretprobe_inet_autobind"`
+	KretprobeInetBind                *ebpf.ProgramSpec `ebpf:"kretprobe_inet_bind"`
 	KretprobeInetCskAccept           *ebpf.ProgramSpec `ebpf:"kretprobe_inet_csk_accept"`
 	KretprobeInetCskCloneLock        *ebpf.ProgramSpec `ebpf:"kretprobe_inet_csk_clone_lock"`
 	KretprobeInetCskGetPort          *ebpf.ProgramSpec `ebpf:"kretprobe_inet_csk_get_port"`
 	KretprobeInetCskListenStart      *ebpf.ProgramSpec `ebpf:"kretprobe_inet_csk_listen_start"`
 	KretprobeInetHashConnect         *ebpf.ProgramSpec `ebpf:"kretprobe_inet_hash_connect"`
 	KretprobeInetTwskAlloc           *ebpf.ProgramSpec `ebpf:"kretprobe_inet_twsk_alloc"`
+	KretprobeKernelClone             *ebpf.ProgramSpec `ebpf:"kretprobe_kernel_clone"`
+	KretprobeNfConntrackAlloc        *ebpf.ProgramSpec `ebpf:"kretprobe_nf_conntrack_alloc"`
+	KretprobeNfConntrackConfirm      *ebpf.ProgramSpec `ebpf:"kretprobe_nf_conntrack_confirm"`
+	KretprobeTcpCheckOom             *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_check_oom"`
+	KretprobeTcpConnRequestSyn       *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_conn_request_syn"`
 	KretprobeTcpTimewaitStateProcess *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_timewait_state_process"`
 	KretprobeTcpTwskUnique           *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_twsk_unique"`
 	KretprobeTcpV4Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v4_connect"`
@@ -429,17 +550,17 @@ type BrinkProgramSpecs struct {
 	KretprobeTcpV6Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpSockExceedBufLimit          *ebpf.ProgramSpec `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.ProgramSpec `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.ProgramSpec `ebpf:"tp_sys_enter_connect"`
 	TpSysEnterListen                 *ebpf.ProgramSpec `ebpf:"tp_sys_enter_listen"`
 	TpSysExitAccept                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept"`
 	TpSysExitAccept4                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept4"`
-	TpSysExitAccept4Descriptor       *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept4_descriptor"`
-	TpSysExitAcceptDescriptor        *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept_descriptor"`
 	TpSysExitBind                    *ebpf.ProgramSpec `ebpf:"tp_sys_exit_bind"`
+	TpSysExitClone                   *ebpf.ProgramSpec `ebpf:"tp_sys_exit_clone"`
 	TpSysExitConnect                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_connect"`
+	TpSysExitDescriptor              *ebpf.ProgramSpec `ebpf:"tp_sys_exit_descriptor"`
 	TpSysExitListen                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_listen"`
-	TpSysExitSocketDescriptor        *ebpf.ProgramSpec `ebpf:"tp_sys_exit_socket_descriptor"`
 }
 
 // BrinkMapSpecs contains maps before they are loaded into the kernel.
@@ -450,11 +571,14 @@ type BrinkMapSpecs struct {
 	Counts           *ebpf.MapSpec `ebpf:"counts"`
 	Endpoints        *ebpf.MapSpec `ebpf:"endpoints"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	Failures         *ebpf.MapSpec `ebpf:"failures"`
 	FilterCgroup     *ebpf.MapSpec `ebpf:"filter_cgroup"`
 	FilterCidr       *ebpf.MapSpec `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
+	Storms           *ebpf.MapSpec `ebpf:"storms"`
+	SynSegments      *ebpf.MapSpec `ebpf:"syn_segments"`
 	TimewaitSegments *ebpf.MapSpec `ebpf:"timewait_segments"`
 	Told             *ebpf.MapSpec `ebpf:"told"`
 }
@@ -465,6 +589,7 @@ type BrinkMapSpecs struct {
 type BrinkVariableSpecs struct {
 	ConnectBySyscall *ebpf.VariableSpec `ebpf:"connect_by_syscall"`
 	ConnectResults   *ebpf.VariableSpec `ebpf:"connect_results"`
+	FileTables       *ebpf.VariableSpec `ebpf:"file_tables"`
 	FilterByCgroup   *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
 	FilterByCidr     *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
 	FilterByNetns    *ebpf.VariableSpec `ebpf:"filter_by_netns"`
@@ -474,6 +599,7 @@ type BrinkVariableSpecs struct {
 	PortChoices      *ebpf.VariableSpec `ebpf:"port_choices"`
 	StreamStates     *ebpf.VariableSpec `ebpf:"stream_states"`
 	TimeWaitResults  *ebpf.VariableSpec `ebpf:"time_wait_results"`
+	UdpPorts         *ebpf.VariableSpec `ebpf:"udp_ports"`
 }
 
 // BrinkObjects contains all objects after they have been loaded into the kernel.
@@ -500,11 +626,14 @@ type BrinkMaps struct {
 	Counts           *ebpf.Map `ebpf:"counts"`
 	Endpoints        *ebpf.Map `ebpf:"endpoints"`
 	Events           *ebpf.Map `ebpf:"events"`
+	Failures         *ebpf.Map `ebpf:"failures"`
 	FilterCgroup     *ebpf.Map `ebpf:"filter_cgroup"`
 	FilterCidr       *ebpf.Map `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
 	Reused           *ebpf.Map `ebpf:"reused"`
+	Storms           *ebpf.Map `ebpf:"storms"`
+	SynSegments      *ebpf.Map `ebpf:"syn_segments"`
 	TimewaitSegments *ebpf.Map `ebpf:"timewait_segments"`
 	Told             *ebpf.Map `ebpf:"told"`
 }
@@ -515,11 +644,14 @@ func (m *BrinkMaps) Close() error {
 		m.Counts,
 		m.Endpoints,
 		m.Events,
+		m.Failures,
 		m.FilterCgroup,
 		m.FilterCidr,
 		m.FilterNetns,
 		m.Hits,
 		m.Reused,
+		m.Storms,
+		m.SynSegments,
 		m.TimewaitSegments,
 		m.Told,
 	)
@@ -531,6 +663,7 @@ func (m *BrinkMaps) Close() error {
 type BrinkVariables struct {
 	ConnectBySyscall *ebpf.Variable `ebpf:"connect_by_syscall"`
 	ConnectResults   *ebpf.Variable `ebpf:"connect_results"`
+	FileTables       *ebpf.Variable `ebpf:"file_tables"`
 	FilterByCgroup   *ebpf.Variable `ebpf:"filter_by_cgroup"`
 	FilterByCidr     *ebpf.Variable `ebpf:"filter_by_cidr"`
 	FilterByNetns    *ebpf.Variable `ebpf:"filter_by_netns"`
@@ -540,6 +673,7 @@ type BrinkVariables struct {
 	PortChoices      *ebpf.Variable `ebpf:"port_choices"`
 	StreamStates     *ebpf.Variable `ebpf:"stream_states"`
 	TimeWaitResults  *ebpf.Variable `ebpf:"time_wait_results"`
+	UdpPorts         *ebpf.Variable `ebpf:"udp_ports"`
 }
 
 // BrinkPrograms contains all programs after they have been loaded into the kernel.
@@ -548,28 +682,47 @@ type BrinkVariables struct {
 type BrinkPrograms struct {
 	FentryInetTwskKill               *ebpf.Program `ebpf:"fentry_inet_twsk_kill"`
 	FentryTcpConnRequest             *ebpf.Program `ebpf:"fentry_tcp_conn_request"`
+	FentryTcpConnRequestSyn          *ebpf.Program `ebpf:"fentry_tcp_conn_request_syn"`
+	FentryTcpEnterMemoryPressure     *ebpf.Program `ebpf:"fentry_tcp_enter_memory_pressure"`
 	FentryTcpSetState                *ebpf.Program `ebpf:"fentry_tcp_set_state"`
 	FentryTcpTimewaitStateProcess    *ebpf.Program `ebpf:"fentry_tcp_timewait_state_process"`
+	FexitAllocEmptyFile              *ebpf.Program `ebpf:"fexit_alloc_empty_file"`
 	FexitAllocFd                     *ebpf.Program `ebpf:"fexit_alloc_fd"`
 	FexitAllocFdBefore511            *ebpf.Program `ebpf:"fexit_alloc_fd_before_5_11"`
+	FexitInet6Bind                   *ebpf.Program `ebpf:"fexit_inet6_bind"`
+	FexitInetAutobind                *ebpf.Program `ebpf:"fexit_inet_autobind"`
+	FexitInetBind                    *ebpf.Program `ebpf:"fexit_inet_bind"`
 	FexitInetCskAccept               *ebpf.Program `ebpf:"fexit_inet_csk_accept"`
 	FexitInetCskCloneLock            *ebpf.Program `ebpf:"fexit_inet_csk_clone_lock"`
 	FexitInetCskGetPort              *ebpf.Program `ebpf:"fexit_inet_csk_get_port"`
 	FexitInetCskListenStart          *ebpf.Program `ebpf:"fexit_inet_csk_listen_start"`
 	FexitInetHashConnect             *ebpf.Program `ebpf:"fexit_inet_hash_connect"`
 	FexitInetTwskAlloc               *ebpf.Program `ebpf:"fexit_inet_twsk_alloc"`
+	FexitKernelClone                 *ebpf.Program `ebpf:"fexit_kernel_clone"`
+	FexitNfConntrackAlloc            *ebpf.Program `ebpf:"fexit_nf_conntrack_alloc"`
+	FexitNfConntrackConfirm          *ebpf.Program `ebpf:"fexit_nf_conntrack_confirm"`
+	FexitTcpCheckOom                 *ebpf.Program `ebpf:"fexit_tcp_check_oom"`
+	FexitTcpConnRequestSyn           *ebpf.Program `ebpf:"fexit_tcp_conn_request_syn"`
 	FexitTcpTimewaitStateProcess     *ebpf.Program `ebpf:"fexit_tcp_timewait_state_process"`
 	FexitTcpTwskUnique               *ebpf.Program `ebpf:"fexit_tcp_twsk_unique"`
 	FexitTcpV4Connect                *ebpf.Program `ebpf:"fexit_tcp_v4_connect"`
 	FexitTcpV4SynRecvSock            *ebpf.Program `ebpf:"fexit_tcp_v4_syn_recv_sock"`
 	FexitTcpV6Connect                *ebpf.Program `ebpf:"fexit_tcp_v6_connect"`
 	FexitTcpV6SynRecvSock            *ebpf.Program `ebpf:"fexit_tcp_v6_syn_recv_sock"`
+	KprobeInet6Bind                  *ebpf.Program `ebpf:"kprobe_inet6_bind"`
+	KprobeInetAutobind               *ebpf.Program `ebpf:"kprobe_inet_autobind"`
+	KprobeInetBind                   *ebpf.Program `ebpf:"kprobe_inet_bind"`
 	KprobeInetCskGetPort             *ebpf.Program `ebpf:"kprobe_inet_csk_get_port"`
 	KprobeInetCskListenStart         *ebpf.Program `ebpf:"kprobe_inet_csk_listen_start"`
 	KprobeInetHashConnect            *ebpf.Program `ebpf:"kprobe_inet_hash_connect"`
 	KprobeInetTwskAlloc              *ebpf.Program `ebpf:"kprobe_inet_twsk_alloc"`
 	KprobeInetTwskKill               *ebpf.Program `ebpf:"kprobe_inet_twsk_kill"`
+	KprobeNfConntrackAlloc           *ebpf.Program `ebpf:"kprobe_nf_conntrack_alloc"`
+	KprobeNfConntrackConfirm         *ebpf.Program `ebpf:"kprobe_nf_conntrack_confirm"`
+	KprobeTcpCheckOom                *ebpf.Program `ebpf:"kprobe_tcp_check_oom"`
 	KprobeTcpConnRequest             *ebpf.Program `ebpf:"kprobe_tcp_conn_request"`
+	KprobeTcpConnRequestSyn          *ebpf.Program `ebpf:"kprobe_tcp_conn_request_syn"`
+	KprobeTcpEnterMemoryPressure     *ebpf.Program `ebpf:"kprobe_tcp_enter_memory_pressure"`
 	KprobeTcpSetState                *ebpf.Program `ebpf:"kprobe_tcp_set_state"`
 	KprobeTcpTimewaitStateProcess    *ebpf.Program `ebpf:"kprobe_tcp_timewait_state_process"`
 	KprobeTcpTwskUnique              *ebpf.Program `ebpf:"kprobe_tcp_twsk_unique"`
@@ -577,14 +730,23 @@ type BrinkPrograms struct {
 	KprobeTcpV4SynRecvSock           *ebpf.Program `ebpf:"kprobe_tcp_v4_syn_recv_sock"`
 	KprobeTcpV6Connect               *ebpf.Program `ebpf:"kprobe_tcp_v6_connect"`
 	KprobeTcpV6SynRecvSock           *ebpf.Program `ebpf:"kprobe_tcp_v6_syn_recv_sock"`
+	KretprobeAllocEmptyFile          *ebpf.Program `ebpf:"kretprobe_alloc_empty_file"`
 	KretprobeAllocFd                 *ebpf.Program `ebpf:"kretprobe_alloc_fd"`
 	KretprobeAllocFdBefore511        *ebpf.Program `ebpf:"kretprobe_alloc_fd_before_5_11"`
+	KretprobeInet6Bind               *ebpf.Program `ebpf:"kretprobe_inet6_bind"`
+	KretprobeInetAutobind            *ebpf.Program `ebpf:"kretprobe_inet_autobind"`
+	KretprobeInetBind                *ebpf.Program `ebpf:"kretprobe_inet_bind"`
 	KretprobeInetCskAccept           *ebpf.Program `ebpf:"kretprobe_inet_csk_accept"`
 	KretprobeInetCskCloneLock        *ebpf.Program `ebpf:"kretprobe_inet_csk_clone_lock"`
 	KretprobeInetCskGetPort          *ebpf.Program `ebpf:"kretprobe_inet_csk_get_port"`
 	KretprobeInetCskListenStart      *ebpf.Program `ebpf:"kretprobe_inet_csk_listen_start"`
 	KretprobeInetHashConnect         *ebpf.Program `ebpf:"kretprobe_inet_hash_connect"`
 	KretprobeInetTwskAlloc           *ebpf.Program `ebpf:"kretprobe_inet_twsk_alloc"`
+	KretprobeKernelClone             *ebpf.Program `ebpf:"kretprobe_kernel_clone"`
+	KretprobeNfConntrackAlloc        *ebpf.Program `ebpf:"kretprobe_nf_conntrack_alloc"`
+	KretprobeNfConntrackConfirm      *ebpf.Program `ebpf:"kretprobe_nf_conntrack_confirm"`
+	KretprobeTcpCheckOom             *ebpf.Program `ebpf:"kretprobe_tcp_check_oom"`
+	KretprobeTcpConnRequestSyn       *ebpf.Program `ebpf:"kretprobe_tcp_conn_request_syn"`
 	KretprobeTcpTimewaitStateProcess *ebpf.Program `ebpf:"kretprobe_tcp_timewait_state_process"`
 	KretprobeTcpTwskUnique           *ebpf.Program `ebpf:"kretprobe_tcp_twsk_unique"`
 	KretprobeTcpV4Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v4_connect"`
@@ -592,45 +754,64 @@ type BrinkPrograms struct {
 	KretprobeTcpV6Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.Program `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpSockExceedBufLimit          *ebpf.Program `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.Program `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.Program `ebpf:"tp_sys_enter_connect"`
 	TpSysEnterListen                 *ebpf.Program `ebpf:"tp_sys_enter_listen"`
 	TpSysExitAccept                  *ebpf.Program `ebpf:"tp_sys_exit_accept"`
 	TpSysExitAccept4                 *ebpf.Program `ebpf:"tp_sys_exit_accept4"`
-	TpSysExitAccept4Descriptor       *ebpf.Program `ebpf:"tp_sys_exit_accept4_descriptor"`
-	TpSysExitAcceptDescriptor        *ebpf.Program `ebpf:"tp_sys_exit_accept_descriptor"`
 	TpSysExitBind                    *ebpf.Program `ebpf:"tp_sys_exit_bind"`
+	TpSysExitClone                   *ebpf.Program `ebpf:"tp_sys_exit_clone"`
 	TpSysExitConnect                 *ebpf.Program `ebpf:"tp_sys_exit_connect"`
+	TpSysExitDescriptor              *ebpf.Program `ebpf:"tp_sys_exit_descriptor"`
 	TpSysExitListen                  *ebpf.Program `ebpf:"tp_sys_exit_listen"`
-	TpSysExitSocketDescriptor        *ebpf.Program `ebpf:"tp_sys_exit_socket_descriptor"`
 }
 
 func (p *BrinkPrograms) Close() error {
 	return _BrinkClose(
 		p.FentryInetTwskKill,
 		p.FentryTcpConnRequest,
+		p.FentryTcpConnRequestSyn,
+		p.FentryTcpEnterMemoryPressure,
 		p.FentryTcpSetState,
 		p.FentryTcpTimewaitStateProcess,
+		p.FexitAllocEmptyFile,
 		p.FexitAllocFd,
 		p.FexitAllocFdBefore511,
+		p.FexitInet6Bind,
+		p.FexitInetAutobind,
+		p.FexitInetBind,
 		p.FexitInetCskAccept,
 		p.FexitInetCskCloneLock,
 		p.FexitInetCskGetPort,
 		p.FexitInetCskListenStart,
 		p.FexitInetHashConnect,
 		p.FexitInetTwskAlloc,
+		p.FexitKernelClone,
+		p.FexitNfConntrackAlloc,
+		p.FexitNfConntrackConfirm,
+		p.FexitTcpCheckOom,
+		p.FexitTcpConnRequestSyn,
 		p.FexitTcpTimewaitStateProcess,
 		p.FexitTcpTwskUnique,
 		p.FexitTcpV4Connect,
 		p.FexitTcpV4SynRecvSock,
 		p.FexitTcpV6Connect,
 		p.FexitTcpV6SynRecvSock,
+		p.KprobeInet6Bind,
+		p.KprobeInetAutobind,
+		p.KprobeInetBind,
 		p.KprobeInetCskGetPort,
 		p.KprobeInetCskListenStart,
 		p.KprobeInetHashConnect,
 		p.KprobeInetTwskAlloc,
 		p.KprobeInetTwskKill,
+		p.KprobeNfConntrackAlloc,
+		p.KprobeNfConntrackConfirm,
+		p.KprobeTcpCheckOom,
 		p.KprobeTcpConnRequest,
+		p.KprobeTcpConnRequestSyn,
+		p.KprobeTcpEnterMemoryPressure,
 		p.KprobeTcpSetState,
 		p.KprobeTcpTimewaitStateProcess,
 		p.KprobeTcpTwskUnique,
@@ -638,14 +819,23 @@ func (p *BrinkPrograms) Close() error {
 		p.KprobeTcpV4SynRecvSock,
 		p.KprobeTcpV6Connect,
 		p.KprobeTcpV6SynRecvSock,
+		p.KretprobeAllocEmptyFile,
 		p.KretprobeAllocFd,
 		p.KretprobeAllocFdBefore511,
+		p.KretprobeInet6Bind,
+		p.KretprobeInetAutobind,
+		p.KretprobeInetBind,
 		p.KretprobeInetCskAccept,
 		p.KretprobeInetCskCloneLock,
 		p.KretprobeInetCskGetPort,
 		p.KretprobeInetCskListenStart,
 		p.KretprobeInetHashConnect,
 		p.KretprobeInetTwskAlloc,
+		p.KretprobeKernelClone,
+		p.KretprobeNfConntrackAlloc,
+		p.KretprobeNfConntrackConfirm,
+		p.KretprobeTcpCheckOom,
+		p.KretprobeTcpConnRequestSyn,
 		p.KretprobeTcpTimewaitStateProcess,
 		p.KretprobeTcpTwskUnique,
 		p.KretprobeTcpV4Connect,
@@ -653,17 +843,17 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeTcpV6Connect,
 		p.KretprobeTcpV6SynRecvSock,
 		p.RawTpInetSockSetState,
+		p.RawTpSockExceedBufLimit,
 		p.TpSysEnterBind,
 		p.TpSysEnterConnect,
 		p.TpSysEnterListen,
 		p.TpSysExitAccept,
 		p.TpSysExitAccept4,
-		p.TpSysExitAccept4Descriptor,
-		p.TpSysExitAcceptDescriptor,
 		p.TpSysExitBind,
+		p.TpSysExitClone,
 		p.TpSysExitConnect,
+		p.TpSysExitDescriptor,
 		p.TpSysExitListen,
-		p.TpSysExitSocketDescriptor,
 	)
 }
 

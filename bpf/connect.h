@@ -12,11 +12,13 @@
 
 #include "refuse.h"
 
-static __always_inline void refuse_port_choice(struct refused *r, bool bound)
+static __always_inline void refuse_port_choice(struct sock *sk, struct refused *r, bool bound)
 {
 	r->role = ROLE_CLIENT;
-	refuse_current(r, HOOK_PORT_CHOICE, bound ? LIMIT_FOUR_TUPLE : LIMIT_EPHEMERAL_PORTS,
-		       EADDRNOTAVAIL);
+	if (bound)
+		refuse_current(r, HOOK_PORT_CHOICE, LIMIT_FOUR_TUPLE, EADDRNOTAVAIL);
+	else
+		refuse_ports(sk, r, HOOK_PORT_CHOICE, EADDRNOTAVAIL);
 }
 
 static __always_inline int port_chosen(struct sock *sk, long result)
@@ -26,7 +28,7 @@ static __always_inline int port_chosen(struct sock *sk, long result)
 	if (result != -EADDRNOTAVAIL)
 		return 0;
 	refusal_of(sk, &r);
-	refuse_port_choice(&r, BPF_CORE_READ(sk, __sk_common.skc_num));
+	refuse_port_choice(sk, &r, BPF_CORE_READ(sk, __sk_common.skc_num));
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static __always_inline void result_arrived(struct sock *sk, struct endpoint *e, 
 	struct refused r = {.tuple = e->tuple, .netns = e->netns};
 
 	if (error == EADDRNOTAVAIL && !port_choices)
-		refuse_port_choice(&r, e->tuple.local_port);
+		refuse_port_choice(sk, &r, e->tuple.local_port);
 	e->flags &= ~ENDPOINT_AWAITS_RESULT;
 	send_ended(sk, e, HOOK_CONNECT, TCP_SYN_SENT, error);
 	forget(sk);

@@ -25,11 +25,17 @@ func TestMacrosOfKernelHeader(t *testing.T) {
 	kernel := kernelSpec(t)
 	want := map[string]uint64{
 		"AF_INET": unix.AF_INET, "AF_INET6": unix.AF_INET6,
-		"SOCK_STREAM": unix.SOCK_STREAM, "IPPROTO_TCP": unix.IPPROTO_TCP,
+		"SOCK_STREAM": unix.SOCK_STREAM, "IPPROTO_TCP": unix.IPPROTO_TCP, "IPPROTO_UDP": unix.IPPROTO_UDP,
 		"S_IFMT": unix.S_IFMT, "S_IFSOCK": unix.S_IFSOCK, "RLIMIT_NOFILE": unix.RLIMIT_NOFILE,
 		"EINPROGRESS": uint64(unix.EINPROGRESS), "EADDRINUSE": uint64(unix.EADDRINUSE),
-		"EADDRNOTAVAIL": uint64(unix.EADDRNOTAVAIL),
-		"EMFILE":        uint64(unix.EMFILE), "ENFILE": uint64(unix.ENFILE),
+		"EADDRNOTAVAIL": uint64(unix.EADDRNOTAVAIL), "EAGAIN": uint64(unix.EAGAIN), "ENOMEM": uint64(unix.ENOMEM),
+		"ENETUNREACH": uint64(unix.ENETUNREACH), "EHOSTUNREACH": uint64(unix.EHOSTUNREACH),
+		"ECONNREFUSED": uint64(unix.ECONNREFUSED), "ECONNRESET": uint64(unix.ECONNRESET),
+		"ETIMEDOUT": uint64(unix.ETIMEDOUT), "EPIPE": uint64(unix.EPIPE),
+		"RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIM_INFINITY": unix.RLIM_INFINITY & (1<<64 - 1),
+		"IPS_SRC_NAT":  enumValue(t, kernel, "ip_conntrack_status", "IPS_SRC_NAT"),
+		"NFCT_PTRMASK": 7, "NF_DROP": 0, // macros of the kernel, of which its BTF knows nothing
+		"EMFILE": uint64(unix.EMFILE), "ENFILE": uint64(unix.ENFILE),
 		// inet_shutdown: "maps 0->1 has the advantage of making bit 1 rcvs"
 		"SHUTDOWN_MASK": unix.SHUT_RDWR + 1,
 		"SOCK_DEAD":     1 << enumValue(t, kernel, "sock_flags", "SOCK_DEAD"),

@@ -12,3 +12,6 @@ type Counts struct {
 // Hits are the refusals per limit, counted in the kernel: exact also where
 // their records were lost. The index is a BrinkLimit.
 type Hits [BrinkLimitLIMIT_COUNT]uint64
+
+// Failures are the connections that failed, per kind. The index is a BrinkFailure.
+type Failures [BrinkFailureFAILURE_COUNT]uint64

@@ -7,8 +7,10 @@
 #define BRINK_ENDPOINT_H
 
 #include "emit.h"
+#include "failure.h"
 #include "filter.h"
 #include "read.h"
+#include "storm.h"
 
 static __always_inline struct endpoint *endpoint_of(struct sock *sk)
 {
@@ -93,13 +95,25 @@ static __always_inline __u64 payload_received(struct sock *sk)
 	return fin && received ? received - 1 : received;
 }
 
+/* Counts a failure; true if it gets a record. A connection that once stood always
+ * does: only connects come in storms. */
+static __always_inline bool failure_told(struct endpoint *e, __u8 failure, __u32 error)
+{
+	struct storm_key key = {.error = error, .netns = e->netns, .pid = e->owner.pid};
+
+	add_one(&failures, failure);
+	return e->at[STAGE_ESTABLISHED] || e->role != ROLE_CLIENT ||
+	       told_by_itself(&key, &e->owner, failure);
+}
+
 static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
 				       __u32 last_state, __u32 error)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u8 failure = failure_of(sk, error, last_state);
 	struct endpoint_ended *r;
 
-	if (!endpoint_wanted(e))
+	if (!endpoint_wanted(e) || (failure && !failure_told(e, failure, error)))
 		return;
 	r = reserve(sizeof(*r), EVENT_ENDPOINT_ENDED, hook);
 	if (!r)
@@ -112,36 +126,15 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 	r->retransmits = BPF_CORE_READ(tp, total_retrans);
 	r->error = error;
 	r->last_state = last_state;
-	r->pad = 0;
+	r->failure = failure;
+	__builtin_memset(r->pad, 0, sizeof(r->pad));
 	submit(r);
-}
-
-/*
- * Which timewait socket, if any, takes over when the last state is left for
- * CLOSE. Where inet_twsk_alloc is hooked it has said so already. Else: the
- * peer's FIN sets SOCK_DONE (tcp_fin), so with it a TIME_WAIT begins; without
- * it an orphan in FIN_WAIT2 lives on as a timewait socket of that kind.
- * An error means a reset, and nothing lives on.
- */
-static __always_inline __u8 time_wait_flags(struct sock *sk, int old_state)
-{
-	unsigned long flags;
-
-	if (time_wait_results || (old_state != TCP_FIN_WAIT2 && old_state != TCP_CLOSING))
-		return 0;
-	if (BPF_CORE_READ(sk, sk_err))
-		return 0;
-	flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
-	if (flags & SOCK_DONE)
-		return ENDPOINT_TIME_WAIT;
-	if (old_state == TCP_FIN_WAIT2 && flags & SOCK_DEAD)
-		return ENDPOINT_TIME_WAIT_FIN_WAIT2;
-	return 0;
 }
 
 /* An end without a birth: the socket is older than brink, or the map was full
  * when it was born. User space may know it from sock_diag, by its cookie. */
-static __always_inline void ended_unknown(struct sock *sk, int old_state, __u32 error)
+static __always_inline void ended_unknown(struct sock *sk, int old_state, __u8 successor,
+					  __u32 error)
 {
 	struct endpoint e = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL};
 
@@ -150,7 +143,7 @@ static __always_inline void ended_unknown(struct sock *sk, int old_state, __u32 
 	    !netns_wanted(e.netns) || !is_tcp(sk))
 		return;
 	read_tuple(sk, &e.tuple);
-	e.flags |= time_wait_flags(sk, old_state);
+	e.flags |= successor;
 	send_ended(sk, &e, HOOK_STATE, old_state, error);
 }
 
@@ -203,13 +196,15 @@ static __always_inline void closed(struct sock *sk)
 	forget(sk);
 }
 
-static __always_inline void ended(struct sock *sk, int old_state)
+/* successor: ENDPOINT_TIME_WAIT..., where a hook has not noted it before */
+static __always_inline void ended(struct sock *sk, int old_state, __u8 successor)
 {
 	struct endpoint *e = endpoint_of(sk);
 	__u32 error = BPF_CORE_READ(sk, sk_err);
 
+
 	if (!e) {
-		ended_unknown(sk, old_state, error);
+		ended_unknown(sk, old_state, successor, error);
 		return;
 	}
 	if (old_state == TCP_SYN_SENT) {
@@ -220,7 +215,7 @@ static __always_inline void ended(struct sock *sk, int old_state)
 	}
 	if (old_state == TCP_SYN_RECV)
 		read_tuple(sk, &e->tuple);
-	e->flags |= time_wait_flags(sk, old_state);
+	e->flags |= successor;
 	send_ended(sk, e, HOOK_STATE, old_state, error);
 	forget(sk);
 }

@@ -63,6 +63,29 @@ enum limit {
 	LIMIT_COUNT,
 };
 
+/* How a connection failed that did not end in peace; counted per kind. */
+enum failure {
+	FAILURE_NONE = 0,
+	FAILURE_REFUSED,		/* a reset answered the SYN */
+	FAILURE_RESET,			/* a reset ended it later */
+	FAILURE_SYN_TIMEOUT,		/* tcp_syn_retries SYNs went unanswered */
+	FAILURE_RETRANSMISSION_TIMEOUT, /* data did, tcp_retries2 or TCP_USER_TIMEOUT */
+	FAILURE_PROBE_TIMEOUT,		/* keepalive or zero window probes did */
+	FAILURE_UNREACHABLE,		/* no route, or ICMP said so */
+	FAILURE_NO_PORT,		/* EADDRNOTAVAIL: a limit hit says which */
+	FAILURE_OTHER,
+	FAILURE_COUNT,
+};
+
+/* What became of it where the refused one is given no errno. */
+enum outcome {
+	OUTCOME_NONE = 0,
+	OUTCOME_DROPPED,    /* the segment or packet was dropped */
+	OUTCOME_SYN_COOKIE, /* a SYN cookie answered */
+	OUTCOME_PRESSURE,   /* buffers shrink from now on */
+	OUTCOME_RESET,	    /* the connection was reset */
+};
+
 enum role {
 	ROLE_UNKNOWN = 0, /* older than brink, or its birth was not tracked */
 	ROLE_CLIENT,
@@ -162,7 +185,8 @@ struct endpoint_ended {
 	__u32		    retransmits;
 	__u32		    error;	/* errno, positive; 0 for none */
 	__u32		    last_state; /* the TCP state it ended from */
-	__u32		    pad;
+	__u8		    failure;	/* enum failure */
+	__u8		    pad[3];
 };
 
 struct state_changed {
@@ -186,6 +210,12 @@ struct bind_options {
 	__u32 device;	 /* SO_BINDTODEVICE, an interface's index; 0 for none */
 };
 
+/* Both ends belong to it. */
+struct port_range {
+	__u16 low;
+	__u16 high;
+};
+
 struct refused {
 	struct event_header header;
 	struct tuple	    tuple;
@@ -196,8 +226,32 @@ struct refused {
 	__u32		    netns;
 	enum limit	    limit;
 	__u32		    error; /* errno, positive; 0 where none is given */
-	enum role	    role;
-	struct bind_options bind; /* of a refused bind() or listen() */
+	__u8		    role;
+	__u8		    outcome; /* enum outcome */
+	__u8		    pad[6];
+	struct port_range   range; /* the kernel's choice, where all of it is taken */
+	struct bind_options bind;  /* of a refused bind() or listen() */
+};
+
+/*
+ * Refusals that come in a storm: one process that is refused the same thing
+ * again and again. The first TOLD_A_SECOND of each second are records; those
+ * beyond are counted here, and user space tells of them once a second.
+ */
+struct storm_key {
+	enum limit limit; /* LIMIT_NONE: connects that failed */
+	__u32	   error;
+	__u32	   netns;
+	__u32	   pid; /* of the victim; 0 where unknown */
+};
+
+struct storm {
+	__u64	     second; /* boot-time ns when the current one began */
+	__u64	     told;   /* in that second */
+	__u64	     untold; /* ever */
+	struct owner owner;
+	__u8	     failure; /* enum failure, of connects */
+	__u8	     pad[7];
 };
 
 struct time_wait {

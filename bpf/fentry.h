@@ -88,6 +88,72 @@ int BPF_PROG(fexit_alloc_fd_before_5_11)
 	return descriptor_taken((int)returned(ctx, 4));
 }
 
+SEC("fexit/__inet_bind")
+int BPF_PROG(fexit_inet_bind, struct sock *sk, void *address)
+{
+	return udp_bound(sk, address, (int)returned(ctx, 4));
+}
+
+SEC("fexit/__inet6_bind")
+int BPF_PROG(fexit_inet6_bind, struct sock *sk, void *address)
+{
+	return udp_bound(sk, address, (int)returned(ctx, 4));
+}
+
+SEC("fexit/inet_autobind")
+int BPF_PROG(fexit_inet_autobind, struct sock *sk)
+{
+	return udp_autobound(sk, (int)returned(ctx, 1));
+}
+
+SEC("fexit/alloc_empty_file")
+int BPF_PROG(fexit_alloc_empty_file)
+{
+	return file_allocated(returned(ctx, 2));
+}
+
+SEC("fexit/kernel_clone")
+int BPF_PROG(fexit_kernel_clone)
+{
+	return cloned((int)returned(ctx, 1));
+}
+
+SEC("fentry/tcp_enter_memory_pressure")
+int BPF_PROG(fentry_tcp_enter_memory_pressure, struct sock *sk)
+{
+	return pressure_entered(sk);
+}
+
+SEC("fexit/tcp_check_oom")
+int BPF_PROG(fexit_tcp_check_oom, struct sock *sk)
+{
+	return oom_checked(sk, returned(ctx, 2));
+}
+
+SEC("fexit/__nf_conntrack_alloc")
+int BPF_PROG(fexit_nf_conntrack_alloc, struct net *net, void *zone, struct nf_conntrack_tuple *original)
+{
+	return conntrack_allocated(net, original, returned(ctx, 6));
+}
+
+SEC("fexit/__nf_conntrack_confirm")
+int BPF_PROG(fexit_nf_conntrack_confirm, struct sk_buff *skb)
+{
+	return conntrack_confirmed(skb, (int)returned(ctx, 1));
+}
+
+SEC("fentry/tcp_conn_request")
+int BPF_PROG(fentry_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk)
+{
+	return syn_entered(sk);
+}
+
+SEC("fexit/tcp_conn_request")
+int BPF_PROG(fexit_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+{
+	return syn_left(sk, skb);
+}
+
 SEC("fentry/tcp_conn_request")
 int BPF_PROG(fentry_tcp_conn_request, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
 {

@@ -14,17 +14,28 @@
 #define AF_INET		2
 #define AF_INET6	10
 #define IPPROTO_TCP	6
+#define IPPROTO_UDP	17
 #define SOCK_STREAM	1
 #define S_IFMT		0170000
 #define S_IFSOCK	0140000
+#define RLIMIT_NPROC	6
 #define RLIMIT_NOFILE	7
+#define RLIM_INFINITY	0xfffffffffffffffful
 #define SHUTDOWN_MASK	3
 
-#define EINPROGRESS	115
+#define EAGAIN		11
+#define ENOMEM		12
+#define ENFILE		23
+#define EMFILE		24
+#define EPIPE		32
 #define EADDRINUSE	98
 #define EADDRNOTAVAIL	99
-#define EMFILE		24
-#define ENFILE		23
+#define ENETUNREACH	101
+#define ECONNRESET	104
+#define ETIMEDOUT	110
+#define ECONNREFUSED	111
+#define EHOSTUNREACH	113
+#define EINPROGRESS	115
 
 /* include/net/tcp_states.h */
 enum tcp_state {
@@ -48,9 +59,26 @@ enum tcp_state {
 /* include/net/tcp.h, enum tcp_tw_status */
 #define TCP_TW_SYN	3
 
+/* include/uapi/linux/netfilter/nf_conntrack_common.h */
+#define IPS_SRC_NAT	(1 << 4)
+#define NFCT_PTRMASK	7
+#define NF_DROP		0
+
 /* Read whole, never by member: its own union is named differently per header. */
 struct in6_addr {
 	__u8 bytes[16];
+};
+
+/* Likewise: its members are unions of unions. Laid out like this since 2.6.20
+ * (include/net/netfilter/nf_conntrack_tuple.h). */
+struct nf_conntrack_tuple {
+	__u8   source[16];
+	__be16 source_port;
+	__u16  family;
+	__u8   destination[16];
+	__be16 destination_port;
+	__u8   protocol;
+	__u8   direction;
 };
 
 /* These are never laid out: CO-RE knows where the kernel keeps each field. */
@@ -62,8 +90,46 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct inet_ehash_bucket;
+
+struct inet_hashinfo {
+	struct inet_ehash_bucket *ehash;
+	unsigned int		  ehash_mask;
+};
+
+/* 6.0 made a refcount of tw_count, which begins at one */
+struct inet_timewait_death_row {
+	struct {
+		int counter;
+	} tw_count;
+	struct {
+		struct {
+			int counter;
+		} refs;
+	} tw_refcount;
+	struct inet_hashinfo *hashinfo;
+	int		      sysctl_max_tw_buckets;
+};
+
+/* high << 16 | low */
+struct local_ports {
+	__u32 range;
+};
+
+struct local_ports___before_6_8 {
+	int range[2];
+};
+
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row; /* a pointer from 5.18 to 6.0 */
+	struct local_ports	       ip_local_ports;
+	__u8			       sysctl_tcp_syncookies;
+	int			       sysctl_max_syn_backlog;
+};
+
 struct net {
-	struct ns_common ns;
+	struct ns_common  ns;
+	struct netns_ipv4 ipv4;
 };
 
 typedef struct {
@@ -84,6 +150,21 @@ struct sock_common {
 		long long counter;
 	} skc_cookie;
 	unsigned long skc_flags;
+	unsigned char skc_reuse : 4;
+	unsigned char skc_reuseport : 1;
+	unsigned char skc_ipv6only : 1;
+	int	      skc_bound_dev_if;
+	unsigned int  skc_hash;
+	struct proto *skc_prot;
+	struct hlist_nulls_node {
+		struct hlist_nulls_node *next;
+	} skc_nulls_node;
+};
+
+struct proto {
+	void	      *memory_allocated; /* an atomic_long_t */
+	unsigned long *memory_pressure;
+	long	      *sysctl_mem;
 };
 
 struct sock {
@@ -97,6 +178,19 @@ struct sock {
 
 struct inet_sock {
 	__be16 inet_sport;
+	__u32  local_port_range; /* high << 16 | low; from 6.3 to 6.7 a struct, which is not read */
+};
+
+struct request_sock_queue {
+	struct {
+		int counter;
+	} qlen;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+	__u8			  icsk_retransmits;
+	__u8			  icsk_probes_out;
 };
 
 struct tcp_sock {
@@ -118,11 +212,18 @@ struct inet_timewait_sock {
 	struct timer_list      tw_timer;
 };
 
-struct inet_timewait_death_row {
-	int sysctl_max_tw_buckets;
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+	unsigned long		       status;
+	possible_net_t		       ct_net;
 };
 
 struct sk_buff {
+	unsigned long  _nfct; /* a struct nf_conn, with flags in its lowest bits */
 	unsigned char *head;
 	__u16	       network_header;
 	__u16	       transport_header;

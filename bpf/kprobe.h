@@ -114,6 +114,134 @@ int BPF_KRETPROBE(kretprobe_alloc_fd_before_5_11, int result)
 	return descriptor_taken(result);
 }
 
+SEC("kprobe/__inet_bind")
+int BPF_KPROBE(kprobe_inet_bind, struct sock *sk, void *address)
+{
+	return enter(CALL_UDP_BIND4, sk, address, 0);
+}
+
+SEC("kretprobe/__inet_bind")
+int BPF_KRETPROBE(kretprobe_inet_bind, int result)
+{
+	struct entered e;
+
+	if (!leave(CALL_UDP_BIND4, &e))
+		return 0;
+	return udp_bound((struct sock *)e.first, (void *)e.second, result);
+}
+
+SEC("kprobe/__inet6_bind")
+int BPF_KPROBE(kprobe_inet6_bind, struct sock *sk, void *address)
+{
+	return enter(CALL_UDP_BIND6, sk, address, 0);
+}
+
+SEC("kretprobe/__inet6_bind")
+int BPF_KRETPROBE(kretprobe_inet6_bind, int result)
+{
+	struct entered e;
+
+	if (!leave(CALL_UDP_BIND6, &e))
+		return 0;
+	return udp_bound((struct sock *)e.first, (void *)e.second, result);
+}
+
+SEC("kprobe/inet_autobind")
+int BPF_KPROBE(kprobe_inet_autobind, struct sock *sk)
+{
+	return enter(CALL_AUTOBIND, sk, NULL, 0);
+}
+
+SEC("kretprobe/inet_autobind")
+int BPF_KRETPROBE(kretprobe_inet_autobind, int result)
+{
+	struct entered e;
+
+	return leave(CALL_AUTOBIND, &e) ? udp_autobound((struct sock *)e.first, result) : 0;
+}
+
+SEC("kretprobe/alloc_empty_file")
+int BPF_KRETPROBE(kretprobe_alloc_empty_file, long result)
+{
+	return file_allocated(result);
+}
+
+SEC("kretprobe/kernel_clone")
+int BPF_KRETPROBE(kretprobe_kernel_clone, int result)
+{
+	return cloned(result);
+}
+
+SEC("kprobe/tcp_enter_memory_pressure")
+int BPF_KPROBE(kprobe_tcp_enter_memory_pressure, struct sock *sk)
+{
+	return pressure_entered(sk);
+}
+
+SEC("kprobe/tcp_check_oom")
+int BPF_KPROBE(kprobe_tcp_check_oom, struct sock *sk)
+{
+	return enter(CALL_CHECK_OOM, sk, NULL, 0);
+}
+
+SEC("kretprobe/tcp_check_oom")
+int BPF_KRETPROBE(kretprobe_tcp_check_oom, int result)
+{
+	struct entered e;
+
+	return leave(CALL_CHECK_OOM, &e) ? oom_checked((struct sock *)e.first, result) : 0;
+}
+
+SEC("kprobe/__nf_conntrack_alloc")
+int BPF_KPROBE(kprobe_nf_conntrack_alloc, struct net *net, void *zone, void *original)
+{
+	return enter(CALL_CONNTRACK_ALLOC, net, original, 0);
+}
+
+SEC("kretprobe/__nf_conntrack_alloc")
+int BPF_KRETPROBE(kretprobe_nf_conntrack_alloc, long result)
+{
+	struct entered e;
+
+	if (!leave(CALL_CONNTRACK_ALLOC, &e))
+		return 0;
+	return conntrack_allocated((struct net *)e.first, (struct nf_conntrack_tuple *)e.second, result);
+}
+
+SEC("kprobe/__nf_conntrack_confirm")
+int BPF_KPROBE(kprobe_nf_conntrack_confirm, struct sk_buff *skb)
+{
+	return enter(CALL_CONNTRACK_CONFIRM, skb, NULL, 0);
+}
+
+SEC("kretprobe/__nf_conntrack_confirm")
+int BPF_KRETPROBE(kretprobe_nf_conntrack_confirm, int verdict)
+{
+	struct entered e;
+
+	if (!leave(CALL_CONNTRACK_CONFIRM, &e))
+		return 0;
+	return conntrack_confirmed((struct sk_buff *)e.first, verdict);
+}
+
+SEC("kprobe/tcp_conn_request")
+int BPF_KPROBE(kprobe_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk,
+	       struct sk_buff *skb)
+{
+	enter(CALL_CONN_REQUEST, sk, skb, 0);
+	return syn_entered(sk);
+}
+
+SEC("kretprobe/tcp_conn_request")
+int BPF_KRETPROBE(kretprobe_tcp_conn_request_syn)
+{
+	struct entered e;
+
+	if (!leave(CALL_CONN_REQUEST, &e))
+		return 0;
+	return syn_left((struct sock *)e.first, (struct sk_buff *)e.second);
+}
+
 SEC("kprobe/tcp_conn_request")
 int BPF_KPROBE(kprobe_tcp_conn_request, void *ops, void *af_ops, struct sock *sk,
 	       struct sk_buff *skb)

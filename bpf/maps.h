@@ -43,6 +43,21 @@ struct {
 	__type(value, __u64);
 } hits SEC(".maps");
 
+/* Connections that failed, per kind of failure: exact in the same way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FAILURE_COUNT);
+	__type(key, enum failure);
+	__type(value, __u64);
+} failures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4 * 1024);
+	__type(key, struct storm_key);
+	__type(value, struct storm);
+} storms SEC(".maps");
+
 /*
  * What was seen on a call's entry, for the program that sees only its result.
  * The function is part of the key because calls nest (tcp_v6_connect calls
@@ -102,6 +117,21 @@ struct {
 	__type(value, struct timewait_segment);
 } timewait_segments SEC(".maps");
 
+/* The SYN that this CPU's softirq is answering, and how many handshakes the
+ * listener was in before. */
+struct syn_segment {
+	__u64 listener;
+	__u32 requests;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct syn_segment);
+} syn_segments SEC(".maps");
+
 /* Filters. The constants are frozen before loading, so an unused filter costs
  * nothing: the verifier removes its branch. */
 const volatile __u32 filter_pid = 0;
@@ -147,6 +177,8 @@ const volatile bool stream_states = false;
 const volatile bool connect_results = false;	/* some hook sees connect() return */
 const volatile bool port_choices = false;	/* __inet_hash_connect is hooked */
 const volatile bool time_wait_results = false;	/* inet_twsk_alloc is hooked */
+const volatile bool udp_ports = false;		/* __inet_bind and its kin are hooked */
+const volatile bool file_tables = false;	/* alloc_empty_file is hooked */
 const volatile bool connect_by_syscall = false; /* connect()'s return stands in */
 
 #endif

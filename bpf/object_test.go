@@ -32,7 +32,7 @@ func TestObjectsAgree(t *testing.T) {
 
 // enums of event.h that reach user space.
 var enums = []string{
-	"count", "endpoint_flag", "event_kind", "hook", "limit", "role", "stage", "time_wait_event",
+	"count", "endpoint_flag", "event_kind", "failure", "hook", "limit", "outcome", "role", "stage", "time_wait_event",
 }
 
 // TestMirrorSizes: a committed object and a committed mirror of different days
@@ -46,6 +46,8 @@ func TestMirrorSizes(t *testing.T) {
 		"refused":        unsafe.Sizeof(BrinkRefused{}),
 		"bind_options":   unsafe.Sizeof(BrinkBindOptions{}),
 		"state_changed":  unsafe.Sizeof(BrinkStateChanged{}),
+		"storm":          unsafe.Sizeof(BrinkStorm{}),
+		"storm_key":      unsafe.Sizeof(BrinkStormKey{}),
 		"time_wait":      unsafe.Sizeof(BrinkTimeWait{}),
 		"tuple":          unsafe.Sizeof(BrinkTuple{}),
 	}

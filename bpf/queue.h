@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * queue.h - a listener whose accept queue is full.
+ * queue.h - a listener whose queues are full: of connections that wait for
+ * accept(), and of handshakes that wait for their last ACK.
  *
  * sk_acceptq_is_full: more than backlog connections wait, so backlog + 1 fit.
  * The kernel looks twice: when the SYN arrives (tcp_conn_request) and when the
@@ -44,6 +45,7 @@ static __always_inline int refuse_if_full(struct sock *listener, struct sk_buff 
 	read_sender(skb, &r.tuple);
 	r.used = waiting;
 	r.max = (__u64)backlog + 1;
+	r.outcome = OUTCOME_DROPPED;
 	refuse_owner_of(listener, &r, HOOK_ACCEPT_QUEUE, LIMIT_ACCEPT_QUEUE, 0);
 	return 0;
 }
@@ -67,6 +69,66 @@ static __always_inline int child4_created(struct sock *listener, struct sk_buff 
 	if (BPF_CORE_READ(listener, __sk_common.skc_family) == AF_INET6)
 		return 0;
 	return child_created(listener, skb, child);
+}
+
+static __always_inline __u32 requests_of(struct sock *listener)
+{
+	return BPF_CORE_READ((struct inet_connection_sock *)listener, icsk_accept_queue.qlen.counter);
+}
+
+static __always_inline int syn_entered(struct sock *listener)
+{
+	__u32 zero = 0;
+	struct syn_segment *s = bpf_map_lookup_elem(&syn_segments, &zero);
+
+	if (!s)
+		return 0;
+	s->listener = (__u64)listener;
+	s->requests = requests_of(listener);
+	return 0;
+}
+
+static __always_inline void refuse_request(struct sock *listener, struct sk_buff *skb, __u32 requests,
+					   __u32 max, bool cookie)
+{
+	struct refused r = {.role = ROLE_SERVER};
+
+	r.outcome = cookie ? OUTCOME_SYN_COOKIE : OUTCOME_DROPPED;
+	refusal_of(listener, &r);
+	read_sender(skb, &r.tuple);
+	r.used = requests;
+	r.max = max;
+	refuse_owner_of(listener, &r, HOOK_SYN_QUEUE, LIMIT_SYN_QUEUE, 0);
+}
+
+/*
+ * tcp_conn_request, when it returns. inet_csk_reqsk_queue_is_full compared with
+ * >= for years and does with > now, in stable series too; so where both numbers
+ * are equal, the queue was full if no request was added. Without SYN cookies the
+ * last quarter of tcp_max_syn_backlog is kept for peers known to be alive
+ * (tcp_peer_is_proven), likewise told by what was not added.
+ */
+static __always_inline int syn_left(struct sock *listener, struct sk_buff *skb)
+{
+	struct net *net = BPF_CORE_READ(listener, __sk_common.skc_net.net);
+	__u32 backlog = BPF_CORE_READ(listener, sk_max_ack_backlog);
+	bool accept_full = BPF_CORE_READ(listener, sk_ack_backlog) > backlog;
+	__u32 max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
+	bool cookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
+	__u32 zero = 0;
+	struct syn_segment *s = bpf_map_lookup_elem(&syn_segments, &zero);
+	bool added;
+
+	if (!s || s->listener != (__u64)listener)
+		return 0;
+	s->listener = 0;
+	added = requests_of(listener) > s->requests;
+	if (s->requests > backlog || (s->requests == backlog && !added && !accept_full))
+		refuse_request(listener, skb, s->requests, backlog, cookies);
+	else if (!cookies && !added && !accept_full &&
+		 (int)(max_syn_backlog - s->requests) < (int)(max_syn_backlog >> 2))
+		refuse_request(listener, skb, s->requests, max_syn_backlog - (max_syn_backlog >> 2), false);
+	return 0;
 }
 
 #endif

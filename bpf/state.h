@@ -15,7 +15,7 @@
 #ifndef BRINK_STATE_H
 #define BRINK_STATE_H
 
-#include "endpoint.h"
+#include "timewait.h"
 
 static __always_inline int stage_of(int state)
 {
@@ -93,6 +93,15 @@ static __always_inline int listening(struct sock *sk, int result)
 	return 0;
 }
 
+static __always_inline void life_ends(struct sock *sk, int old_state)
+{
+	__u8 successor = successor_flags(sk, old_state);
+
+	if (successor & ENDPOINT_TIME_WAIT_OVERFLOW)
+		refuse_timewait(sk, death_row_of(sk));
+	ended(sk, old_state, successor);
+}
+
 /*
  * A program that is interrupted, by a softirq or where tracing is preemptible by
  * another task, misses every state change on that CPU until it is done: the
@@ -109,7 +118,7 @@ static __always_inline void state_changed(struct sock *sk, int old_state, int ne
 	if (new_state == TCP_CLOSE && (old_state == TCP_CLOSE || old_state == TCP_LISTEN))
 		closed(sk);
 	else if (new_state == TCP_CLOSE)
-		ended(sk, old_state);
+		life_ends(sk, old_state);
 	else if (new_state == TCP_SYN_SENT)
 		born_client(sk);
 	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)

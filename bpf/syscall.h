@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "connect.h"
 #include "descriptors.h"
+#include "udp.h"
 
 /* /sys/kernel/tracing/events/syscalls/.../format, the same for all of them */
 struct sys_enter {
@@ -30,8 +31,8 @@ struct sys_exit {
 	long  result;
 };
 
-/* The TCP socket behind a descriptor of the current task, or NULL. */
-static __always_inline struct sock *tcp_socket_of(__u32 fd)
+/* The socket behind a descriptor of the current task, or NULL. */
+static __always_inline struct sock *socket_of(__u32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -47,7 +48,7 @@ static __always_inline struct sock *tcp_socket_of(__u32 fd)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	return sk && is_tcp(sk) ? sk : NULL;
+	return sk && is_inet(sk) ? sk : NULL;
 }
 
 static __always_inline void bind_returned(struct sock *sk, const void *address, long result)
@@ -62,7 +63,7 @@ static __always_inline void bind_returned(struct sock *sk, const void *address, 
 	__builtin_memcpy(r.tuple.local, asked.peer, 16);
 	r.tuple.local_port = asked.peer_port;
 	r.tuple.family = asked.family;
-	refuse_bind(&r, HOOK_BIND);
+	refuse_bind(sk, &r, HOOK_BIND);
 }
 
 /* listen() asks for the port again (inet_csk_listen_start). */
@@ -73,7 +74,8 @@ static __always_inline void listen_returned(struct sock *sk, long result)
 	if (result != -EADDRINUSE)
 		return;
 	refusal_of(sk, &r);
-	refuse_bind(&r, HOOK_BIND);
+	r.bind.listening = 1;
+	refuse_bind(sk, &r, HOOK_BIND);
 }
 
 static __always_inline int descriptor_call_entered(struct sys_enter *ctx, __u64 call)
@@ -90,7 +92,7 @@ static __always_inline struct sock *failed_socket(struct sys_exit *ctx, __u64 ca
 	if (!left(call, &e) || ctx->result >= 0)
 		return NULL;
 	*address = (const void *)e.second;
-	return tcp_socket_of(e.first);
+	return socket_of(e.first);
 }
 
 static __always_inline int connect_exited(struct sys_exit *ctx)
@@ -98,8 +100,10 @@ static __always_inline int connect_exited(struct sys_exit *ctx)
 	const void *address;
 	struct sock *sk = failed_socket(ctx, CALL_SYS_CONNECT, &address);
 
-	if (sk)
+	if (sk && is_tcp(sk))
 		connect_returned(sk, address, true, ctx->result);
+	else if (sk && !udp_ports)
+		udp_autobound(sk, ctx->result);
 	return 0;
 }
 
@@ -108,8 +112,10 @@ static __always_inline int bind_exited(struct sys_exit *ctx)
 	const void *address;
 	struct sock *sk = failed_socket(ctx, CALL_SYS_BIND, &address);
 
-	if (sk)
+	if (sk && is_tcp(sk))
 		bind_returned(sk, address, ctx->result);
+	else if (sk && is_udp(sk) && !udp_ports && ctx->result == -EADDRINUSE)
+		refuse_udp_bind(sk, address, true);
 	return 0;
 }
 
@@ -118,14 +124,14 @@ static __always_inline int listen_exited(struct sys_exit *ctx)
 	const void *address;
 	struct sock *sk = failed_socket(ctx, CALL_SYS_LISTEN, &address);
 
-	if (sk)
+	if (sk && is_tcp(sk))
 		listen_returned(sk, ctx->result);
 	return 0;
 }
 
 static __always_inline int accept_exited(struct sys_exit *ctx)
 {
-	return ctx->result < 0 ? 0 : accepted(tcp_socket_of(ctx->result));
+	return ctx->result < 0 ? 0 : accepted(socket_of(ctx->result));
 }
 
 #endif

@@ -12,12 +12,14 @@
 #define BRINK_TIMEWAIT_H
 
 #include "refuse.h"
+#include "successor.h"
 
 static __always_inline void refuse_timewait(struct sock *sk, struct inet_timewait_death_row *dr)
 {
 	struct refused r = {};
 
 	refusal_of(sk, &r);
+	r.used = timewaits_of(dr);
 	r.max = BPF_CORE_READ(dr, sysctl_max_tw_buckets);
 	refuse_owner_of(sk, &r, HOOK_TIME_WAIT_ENTER, LIMIT_TIME_WAIT_BUCKETS, 0);
 }

@@ -64,22 +64,25 @@ int tp_sys_exit_accept4(struct sys_exit *ctx)
 	return accept_exited(ctx);
 }
 
+/* socket, accept, open and whatever else gives a descriptor: the loader attaches
+ * this one to each of them */
 SEC("tracepoint/syscalls/sys_exit_socket")
-int tp_sys_exit_socket_descriptor(struct sys_exit *ctx)
+int tp_sys_exit_descriptor(struct sys_exit *ctx)
 {
-	return descriptor_taken(ctx->result);
+	return descriptor_call_exited(ctx->result);
 }
 
-SEC("tracepoint/syscalls/sys_exit_accept")
-int tp_sys_exit_accept_descriptor(struct sys_exit *ctx)
+/* clone and its kin, likewise */
+SEC("tracepoint/syscalls/sys_exit_clone")
+int tp_sys_exit_clone(struct sys_exit *ctx)
 {
-	return descriptor_taken(ctx->result);
+	return cloned(ctx->result);
 }
 
-SEC("tracepoint/syscalls/sys_exit_accept4")
-int tp_sys_exit_accept4_descriptor(struct sys_exit *ctx)
+SEC("raw_tp/sock_exceed_buf_limit")
+int BPF_PROG(raw_tp_sock_exceed_buf_limit, struct sock *sk, struct proto *prot)
 {
-	return descriptor_taken(ctx->result);
+	return buffer_refused(sk, prot);
 }
 
 #endif

@@ -3,7 +3,9 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	"brink/bpf"
 
@@ -53,7 +55,9 @@ func (t *Tracer) createMaps() error {
 // carriers are hooks whose programs tell other hooks' events too. They come
 // last, because what they must tell depends on what those others got: their
 // constants say so.
-var carriers = []bpf.BrinkHook{bpf.BrinkHookHOOK_CONNECT, bpf.BrinkHookHOOK_STATE}
+var carriers = []bpf.BrinkHook{
+	bpf.BrinkHookHOOK_DESCRIPTORS, bpf.BrinkHookHOOK_BIND, bpf.BrinkHookHOOK_CONNECT, bpf.BrinkHookHOOK_STATE,
+}
 
 // climb attaches hook by hook.
 func (t *Tracer) climb() {
@@ -126,11 +130,15 @@ func closes(rung Rung, err error) error {
 	return nil
 }
 
-// attachAll attaches all of a way's programs or none of them.
+// attachAll attaches all of a way's programs or none of them. A system call that
+// this architecture does not have (arm64 has no open) is left out.
 func (t *Tracer) attachAll(names []string) error {
 	before := len(t.attached)
-	for _, name := range names {
+	for i, name := range names {
 		a, err := t.attach(name)
+		if i > 0 && strings.Contains(name, "@") && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			for _, a := range t.attached[before:] {
 				a.close()
@@ -147,9 +155,19 @@ func (t *Tracer) sources(way Way) []string {
 	if way.Rung == Poll {
 		return []string{"poll"}
 	}
-	sources := make([]string, len(way.Programs))
-	for i, name := range way.Programs {
-		sources[i] = t.spec.Programs[name].SectionName
+	var sources []string
+	var calls []string // a program on several system calls is one source
+	for _, name := range way.Programs {
+		program, at := t.placeOf(name)
+		kind, _, _ := strings.Cut(t.spec.Programs[program].SectionName, "/")
+		if call, ok := strings.CutPrefix(at, sysExit); ok && strings.Contains(name, "@") {
+			calls = append(calls, call)
+			continue
+		}
+		sources = append(sources, kind+"/"+at)
+	}
+	if calls != nil {
+		sources = append(sources, "tracepoint/"+sysExit+"{"+strings.Join(calls, ", ")+"}")
 	}
 	return sources
 }

@@ -28,8 +28,33 @@ type Way struct {
 
 const (
 	lostIOUring    = "calls made through io_uring"
-	lostOtherCalls = "refusals of calls other than socket and accept"
+	lostOtherCalls = "refusals of calls other than socket, accept, open, pipe, dup, epoll_create and eventfd"
 )
+
+// lostConntrack: a module's functions can be hooked only once it is loaded.
+const lostConntrack = "which connection; the namespace's count of dropped packets is read once a second " +
+	"(/proc/net/stat/nf_conntrack), and a full table then tells the two apart"
+
+// System calls whose return a program is attached to; those that an
+// architecture does not have are left out.
+var (
+	descriptorCalls = []string{
+		"socket", "accept", "accept4", "openat", "open", "pipe2", "pipe", "dup", "epoll_create1", "eventfd2", "socketpair",
+	}
+	cloneCalls = []string{"clone", "clone3", "fork", "vfork"}
+)
+
+// sysExit begins the tracepoint of a system call's return.
+const sysExit = "syscalls/sys_exit_"
+
+// on names one program once for each system call whose return it is attached to.
+func on(program string, calls []string) []string {
+	names := make([]string, len(calls))
+	for i, call := range calls {
+		names[i] = program + "@" + sysExit + call
+	}
+	return names
+}
 
 // hooks is the table of contents of what brink sees.
 var hooks = []Hook{
@@ -119,7 +144,7 @@ var hooks = []Hook{
 			}},
 			{
 				Rung: Tracepoint, With: bpf.BrinkHookHOOK_STATE,
-				Lost: "overflow (tcp_max_tw_buckets): told as an entry",
+				Lost: "from 5.18 to 6.0, overflow (tcp_max_tw_buckets): told as an entry",
 			},
 		},
 	},
@@ -165,10 +190,7 @@ var hooks = []Hook{
 			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitAllocFd}},
 			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeAllocFdBefore511}},
 			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeAllocFd}},
-			{Rung: Tracepoint, Programs: []string{
-				bpf.BrinkProgTpSysExitSocketDescriptor,
-				bpf.BrinkProgTpSysExitAcceptDescriptor, bpf.BrinkProgTpSysExitAccept4Descriptor,
-			}, Lost: lostOtherCalls},
+			{Rung: Tracepoint, Programs: on(bpf.BrinkProgTpSysExitDescriptor, descriptorCalls), Lost: lostOtherCalls},
 		},
 	},
 	{
@@ -189,6 +211,115 @@ var hooks = []Hook{
 				Rung: Poll,
 				Lost: "which client was refused, and when exactly: the namespace's ListenOverflows is read once a second",
 			},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_UDP_PORT, Name: "udp_port",
+		Tells:   "a UDP socket that finds its port taken, or no port at all",
+		Without: "refused UDP binds are not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{
+				bpf.BrinkProgFexitInetBind, bpf.BrinkProgFexitInet6Bind, bpf.BrinkProgFexitInetAutobind,
+			}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeInetBind, bpf.BrinkProgKretprobeInetBind,
+				bpf.BrinkProgKprobeInet6Bind, bpf.BrinkProgKretprobeInet6Bind,
+				bpf.BrinkProgKprobeInetAutobind, bpf.BrinkProgKretprobeInetAutobind,
+			}},
+			{
+				Rung: Tracepoint, With: bpf.BrinkHookHOOK_BIND,
+				Lost: "no port left at sendto() and its kin; " + lostIOUring,
+			},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_FILE_TABLE, Name: "file_table",
+		Tells:   "no file left on the host (ENFILE)",
+		Without: "ENFILE is not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitAllocEmptyFile}},
+			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeAllocEmptyFile}},
+			{Rung: Tracepoint, With: bpf.BrinkHookHOOK_DESCRIPTORS, Lost: lostOtherCalls},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_SYN_QUEUE, Name: "syn_queue",
+		Tells:   "a listener with too many handshakes under way: SYN cookies, or dropped SYNs",
+		Without: "full SYN queues are not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{
+				bpf.BrinkProgFentryTcpConnRequestSyn, bpf.BrinkProgFexitTcpConnRequestSyn,
+			}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeTcpConnRequestSyn, bpf.BrinkProgKretprobeTcpConnRequestSyn,
+			}},
+			{
+				Rung: Poll,
+				Lost: "which client and which listener; TcpExt TCPReqQFullDoCookies and TCPReqQFullDrop are read once a second",
+			},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_TCP_MEMORY, Name: "tcp_memory",
+		Tells:   "TCP's buffers have passed a threshold of tcp_mem: pressure, or refused",
+		Without: "refused TCP memory is not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{
+				bpf.BrinkProgFentryTcpEnterMemoryPressure, bpf.BrinkProgRawTpSockExceedBufLimit,
+			}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeTcpEnterMemoryPressure, bpf.BrinkProgRawTpSockExceedBufLimit,
+			}},
+			{
+				Rung: Tracepoint, Programs: []string{bpf.BrinkProgRawTpSockExceedBufLimit},
+				Lost: "when pressure begins",
+			},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_ORPHANS, Name: "orphans",
+		Tells:   "a closed socket is reset, because there are too many of them",
+		Without: "resets of orphans are not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitTcpCheckOom}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeTcpCheckOom, bpf.BrinkProgKretprobeTcpCheckOom,
+			}},
+			{Rung: Poll, Lost: "whose they were; TcpExt TCPAbortOnMemory is read once a second"},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_CONNTRACK_TABLE, Name: "conntrack_table",
+		Tells:   "a new connection's packet is dropped, because the table is full",
+		Without: "a full connection tracking table is not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitNfConntrackAlloc}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeNfConntrackAlloc, bpf.BrinkProgKretprobeNfConntrackAlloc,
+			}},
+			{Rung: Poll, Lost: lostConntrack},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_NAT_PORTS, Name: "nat_ports",
+		Tells:   "a new connection's packet is dropped, because the NAT has no port left",
+		Without: "exhausted NAT pools are not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitNfConntrackConfirm}},
+			{Rung: Kprobe, Programs: []string{
+				bpf.BrinkProgKprobeNfConntrackConfirm, bpf.BrinkProgKretprobeNfConntrackConfirm,
+			}},
+			{Rung: Poll, Lost: lostConntrack},
+		},
+	},
+	{
+		ID: bpf.BrinkHookHOOK_THREADS, Name: "threads",
+		Tells:   "no further thread or process can be made (EAGAIN)",
+		Without: "refused threads are not seen",
+		Ways: []Way{
+			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitKernelClone}},
+			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeKernelClone}},
+			{Rung: Tracepoint, Programs: on(bpf.BrinkProgTpSysExitClone, cloneCalls)},
 		},
 	},
 }

@@ -19,15 +19,18 @@ var mayImport = map[string][]string{
 	"brink/loader/vm":          {},
 	"brink/collector":          {"brink/bpf"},
 	"brink/collector/sockdiag": {},
+	"brink/collector/portrule": {},
 	"brink/collector/limits":   {"brink/collector/sockdiag", "brink/bpf"},
 	"brink/collector/jsonl":    {"brink/collector"},
-	"brink/collector/memory":   {"brink/collector"},
+	"brink/collector/ledger":   {"brink/collector", "brink/collector/sockdiag"},
+	"brink/collector/memory":   {"brink/collector", "brink/collector/limits"},
 	"brink/collector/otlp":     {"brink/collector"},
 	"brink/collector/text":     {"brink/collector"},
 	"brink/collector/tui":      {"brink/collector"},
 	"brink/experiments":        {"brink/collector/..."},
 	"brink/experiments/lab":    {},
 	"brink/experiments/report": {"brink/experiments", "brink/collector"},
+	"brink/experiments/theory": {},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

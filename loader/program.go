@@ -14,38 +14,62 @@ import (
 
 // attachment is one program at its place.
 type attachment struct {
-	name    string // in the BPF object
+	name    string // as the hook table has it
 	program *ebpf.Program
 	link    link.Link
+	again   bool // the program is at another place already, and counted there
+}
+
+// placeOf splits a name of the hook table: the program in the BPF object, and
+// where to attach it if not there where its section says.
+func (t *Tracer) placeOf(name string) (program, at string) {
+	program, at, given := strings.Cut(name, "@")
+	if !given {
+		at = t.spec.Programs[program].AttachTo
+	}
+	return program, at
 }
 
 func (a attachment) close() error { return errors.Join(a.link.Close(), a.program.Close()) }
 
 func (t *Tracer) attach(name string) (a attachment, err error) {
+	program, at := t.placeOf(name)
 	a.name = name
-	if a.program, err = t.load(name); err != nil {
+	if a.program, a.again, err = t.loaded(program); err != nil {
 		return a, err
 	}
-	if a.link, err = linkTo(t.spec.Programs[name], a.program); err != nil {
+	if a.link, err = linkTo(t.spec.Programs[program], at, a.program); err != nil {
 		a.program.Close()
 	}
 	return a, err
 }
 
-func linkTo(spec *ebpf.ProgramSpec, p *ebpf.Program) (link.Link, error) {
+// loaded is the program, loaded now unless it is at another place already.
+func (t *Tracer) loaded(program string) (p *ebpf.Program, again bool, err error) {
+	for _, a := range t.attached {
+		if other, _ := t.placeOf(a.name); other == program {
+			p, err = a.program.Clone()
+			return p, true, err
+		}
+	}
+	p, err = t.load(program)
+	return p, false, err
+}
+
+func linkTo(spec *ebpf.ProgramSpec, at string, p *ebpf.Program) (link.Link, error) {
 	kind, _, _ := strings.Cut(spec.SectionName, "/")
 	switch kind {
 	case "fentry", "fexit":
 		return link.AttachTracing(link.TracingOptions{Program: p})
 	case "kprobe":
-		return attachKprobe(link.Kprobe, spec.AttachTo, p)
+		return attachKprobe(link.Kprobe, at, p)
 	case "kretprobe":
-		return attachKprobe(link.Kretprobe, spec.AttachTo, p)
+		return attachKprobe(link.Kretprobe, at, p)
 	case "tracepoint":
-		group, event, _ := strings.Cut(spec.AttachTo, "/")
+		group, event, _ := strings.Cut(at, "/")
 		return link.Tracepoint(group, event, p, nil)
 	default:
-		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: p})
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: at, Program: p})
 	}
 }
 
@@ -102,5 +126,7 @@ func (t *Tracer) constants(p *ebpf.ProgramSpec) map[string]any {
 	c[bpf.BrinkVarConnectBySyscall] = connect.Rung == Tracepoint || p.Type == ebpf.TracePoint
 	c[bpf.BrinkVarPortChoices] = t.mode(bpf.BrinkHookHOOK_PORT_CHOICE).Rung <= Kprobe
 	c[bpf.BrinkVarTimeWaitResults] = t.mode(bpf.BrinkHookHOOK_TIME_WAIT_ENTER).Rung <= Kprobe
+	c[bpf.BrinkVarUdpPorts] = t.mode(bpf.BrinkHookHOOK_UDP_PORT).Rung <= Kprobe
+	c[bpf.BrinkVarFileTables] = t.mode(bpf.BrinkHookHOOK_FILE_TABLE).Rung <= Kprobe
 	return c
 }

@@ -133,7 +133,7 @@ func (t *Tracer) Skipped(hooks ...string) (n uint64) {
 		if len(hooks) > 0 && !t.belongs(a.name, hooks) {
 			continue
 		}
-		if stats, err := a.program.Stats(); err == nil {
+		if stats, err := a.program.Stats(); err == nil && !a.again {
 			n += stats.RecursionMisses
 		}
 		if kprobe := kprobeOf(a.link); kprobe != nil {
@@ -204,6 +204,32 @@ func (t *Tracer) SourceOf(id bpf.BrinkHook) string {
 		}
 	}
 	return ""
+}
+
+// Failures reads how many connections failed, per kind of failure.
+func (t *Tracer) Failures() (bpf.Failures, error) {
+	var failures bpf.Failures
+	if t.blocked != nil {
+		return failures, nil
+	}
+	return failures, t.sum(bpf.BrinkMapFailures, failures[:])
+}
+
+// Storms are the refusals that had no record of their own, since the start.
+func (t *Tracer) Storms() map[bpf.BrinkStormKey]bpf.BrinkStorm {
+	storms := map[bpf.BrinkStormKey]bpf.BrinkStorm{}
+	if t.blocked != nil {
+		return storms
+	}
+	var key bpf.BrinkStormKey
+	var storm bpf.BrinkStorm
+	all := t.maps[bpf.BrinkMapStorms].Iterate()
+	for all.Next(&key, &storm) {
+		if storm.Untold > 0 {
+			storms[key] = storm
+		}
+	}
+	return storms // an iteration that was aborted finds the rest the next time
 }
 
 // Close detaches everything. Next returns os.ErrClosed from then on.
