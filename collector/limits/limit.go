@@ -1,6 +1,10 @@
 package limits
 
-import "brink/bpf"
+import (
+	"iter"
+
+	"brink/bpf"
+)
 
 // Limit is a kernel limit that can refuse.
 type Limit uint32
@@ -23,6 +27,17 @@ const (
 	Threads         = Limit(bpf.BrinkLimitLIMIT_THREADS)
 	count           = int(bpf.BrinkLimitLIMIT_COUNT)
 )
+
+// All are the limits of the catalogue, in its order.
+func All() iter.Seq[Limit] {
+	return func(yield func(Limit) bool) {
+		for l := None + 1; int(l) < count; l++ {
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
 
 // String is the value of brink.limit; empty for None.
 func (l Limit) String() string { return l.Entry().Name }
