@@ -50,12 +50,12 @@ func decode(b []byte) (r record, err error) {
 func (r record) valid() bool {
 	switch {
 	case r.ended != nil:
-		return r.ended.Endpoint.Role < uint8(RoleListener)
+		return r.ended.Endpoint.Role < uint8(RoleListener) && r.ended.Failure < uint8(bpf.BrinkFailureFAILURE_COUNT)
 	case r.changed != nil:
 		s := r.changed
 		return s.Role <= bpf.BrinkRoleROLE_LISTENER && isState(s.OldState) && isState(s.NewState)
 	case r.refused != nil:
-		return r.refused.Role < bpf.BrinkRoleROLE_LISTENER &&
+		return r.refused.Role < uint8(RoleListener) && int(r.refused.Outcome) < len(outcomeNames) &&
 			r.refused.Limit > bpf.BrinkLimitLIMIT_NONE && r.refused.Limit < bpf.BrinkLimitLIMIT_COUNT
 	}
 	w := r.timeWait

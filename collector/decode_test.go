@@ -41,9 +41,11 @@ func bad() map[string][]byte {
 			r.Endpoint.Role = uint8(bpf.BrinkRoleROLE_LISTENER)
 		}),
 		"role 200": clientLife(func(r *bpf.BrinkEndpointEnded) { r.Endpoint.Role = 200 }),
-		"refused role 256": refusal(limits.EphemeralPorts, 99, func(r *bpf.BrinkRefused) {
-			r.Role = 256
+		"refused role 200": refusal(limits.EphemeralPorts, 99, func(r *bpf.BrinkRefused) {
+			r.Role = 200
 		}),
+		"outcome 5":          refusal(limits.EphemeralPorts, 99, func(r *bpf.BrinkRefused) { r.Outcome = 5 }),
+		"failure 9":          clientLife(func(r *bpf.BrinkEndpointEnded) { r.Failure = 9 }),
 		"limit none":         refusal(limits.None, 99),
 		"limit count":        refusal(Limit(bpf.BrinkLimitLIMIT_COUNT), 99),
 		"limit -1":           refusal(^Limit(0), 99),

@@ -25,6 +25,7 @@ var errorTypes = map[unix.Errno]string{
 	unix.EACCES:        "permission_denied",
 	unix.EPERM:         "operation_not_permitted",
 	unix.EINVAL:        "invalid_argument",
+	unix.EAGAIN:        "resource_unavailable",
 }
 
 // otherError is what OpenTelemetry's conventions want for an error without a

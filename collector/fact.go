@@ -18,10 +18,11 @@ const (
 	KindBindConflict Kind = "bind_conflict"
 	KindTimeWait     Kind = "time_wait"
 	KindState        Kind = "state"
+	KindFailures     Kind = "connect_failures"
 )
 
 // A Fact is one thing that is known to have happened: *Connection, *LimitHit,
-// *BindConflict, *TimeWait or *StateChange.
+// *BindConflict, *TimeWait, *StateChange or *ConnectFailures.
 //
 // A fact is lent to its sinks for the length of one Accept call and reused
 // after it; a sink that keeps it keeps a copy.
@@ -37,6 +38,8 @@ type Visitor interface {
 	String(key, value string)
 	Int(key string, value int64)
 	Uint(key string, value uint64)
+	// Float takes a finite number; a sink leaves out any other.
+	Float(key string, value float64)
 	Bool(key string, value bool)
 	Time(key string, value time.Time)
 	// Object tells one nested object.
@@ -102,6 +105,7 @@ type Connection struct {
 	Netns       uint32 // inode number of the network namespace; 0 unknown
 	Owner       Owner
 	Errno       unix.Errno // 0: it ended without an error
+	Failure     Failure
 	// Preexisting marks a socket older than brink: its birth was not seen.
 	Preexisting bool
 	// Abandoned: closed by its own program before the handshake was over.
@@ -139,6 +143,8 @@ type LimitHit struct {
 	Limit       Limit
 	Errno       unix.Errno // 0 where the kernel gives the program none
 	Used, Max   uint64     // at that moment; Max 0 is unknown
+	Low, High   uint16     // the ports to choose from, where none was left
+	Outcome     Outcome    // where there is no errno
 	Count       uint64     // refusals told by this fact: 1, or more when polled
 	Role        Role
 	Transport   Transport
@@ -146,6 +152,17 @@ type LimitHit struct {
 	Netns       uint32
 	Owner       Owner
 	Hook        Hook
+}
+
+// ConnectFailures are connects that failed in a storm: a process whose connects
+// fail alike faster than they are told one by one.
+type ConnectFailures struct {
+	Time    time.Time
+	Failure Failure
+	Errno   unix.Errno
+	Count   uint64
+	Netns   uint32
+	Owner   Owner
 }
 
 // TimeWaitEvent is a step in the life of a timewait socket.
@@ -200,6 +217,9 @@ func (*LimitHit) Kind() Kind { return KindLimitHit }
 
 // Kind is KindTimeWait.
 func (*TimeWait) Kind() Kind { return KindTimeWait }
+
+// Kind is KindFailures.
+func (*ConnectFailures) Kind() Kind { return KindFailures }
 
 // Kind is KindState.
 func (*StateChange) Kind() Kind { return KindState }

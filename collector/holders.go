@@ -2,49 +2,128 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 
+	"brink/collector/portrule"
 	"brink/collector/sockdiag"
+
+	"golang.org/x/sys/unix"
 )
 
-// findHolders asks sock_diag, in the refused task's namespace, which sockets
-// hold the port in its way: those with the same port whose local address
-// overlaps. Before 6.8 sock_diag does not list sockets that are bound and
-// nothing else, so the list may be empty there.
+// maxHolders is how many sockets are asked for their options, and named, in one
+// conflict: a port may have a hundred thousand connections. Listeners go first.
+const maxHolders = 256
+
+// findHolders asks sock_diag, in the refused task's namespace, which sockets are
+// in its way, and each of them for the options that decide it. Sockets whose
+// options nobody tells are named if they may be in the way.
 func findHolders(c *BindConflict) []Holder {
 	path := sockdiag.NetnsPath(c.Netns, c.Owner.PID)
-	if path == "" {
-		return nil
+	if path == "" || c.Local.Port() == 0 {
+		return nil // port 0 is refused by the range, not by a socket
 	}
-	sockets, err := sockdiag.Dump(sockdiag.Query{NetnsPath: path, LocalPort: c.Local.Port()})
+	sockets, err := sockdiag.Dump(sockdiag.Query{
+		NetnsPath: path, Protocol: protocols[c.Transport], LocalPort: c.Local.Port(),
+	})
 	if err != nil {
 		return nil
 	}
-	inTheWay := sockets[:0]
-	for _, s := range sockets {
-		if s.Local.Port() == c.Local.Port() && overlap(s.Local.Addr(), c.Local.Addr()) {
-			inTheWay = append(inTheWay, s)
-		}
+	suspects := suspectsOf(c, sockets)
+	c.Unnamed = max(0, len(suspects)-maxHolders)
+	suspects = suspects[:len(suspects)-c.Unnamed]
+	holders := inTheWay(c, holdersOf(suspects))
+	if len(holders) == 0 && c.Transport == TCP {
+		holders = inTheWay(c, boundOnly(path, c.Local.Port()))
 	}
-	return holdersOf(inTheWay)
+	return holders
 }
 
-// overlap reports whether two local addresses can refuse each other: the same,
-// or one of them the wildcard. An IPv6 wildcard may cover IPv4 (bindv6only).
-func overlap(a, b netip.Addr) bool {
-	return a == b || a.IsUnspecified() || b.IsUnspecified()
+var protocols = map[Transport]uint8{TCP: unix.IPPROTO_TCP, UDP: unix.IPPROTO_UDP}
+
+// suspectsOf are the sockets that may be in the way, given what sock_diag tells
+// of them; listeners first, then those that are not connected.
+func suspectsOf(c *BindConflict, sockets []sockdiag.Socket) []sockdiag.Socket {
+	suspects := slices.DeleteFunc(sockets, func(s sockdiag.Socket) bool {
+		if State(s.State) == SynRecv && s.Inode == 0 {
+			return true // a request socket: it is in no table of ports
+		}
+		h := holderOf(s)
+		return !portrule.Judge(c.asker(), h.socket()).InTheWay()
+	})
+	slices.SortStableFunc(suspects, func(a, b sockdiag.Socket) int { return precedence(a) - precedence(b) })
+	return suspects
+}
+
+func precedence(s sockdiag.Socket) int {
+	switch {
+	case State(s.State) == Listen:
+		return 0
+	case s.Peer.Port() == 0:
+		return 1
+	}
+	return 2
+}
+
+// inTheWay are the holders that refuse or may, with the rule of each. A socket
+// that was refused to listen is bound already: it is not its own holder.
+func inTheWay(c *BindConflict, candidates []Holder) (holders []Holder) {
+	for _, h := range candidates {
+		own := c.Listening && h.PID == c.Owner.PID && h.State == BoundInactive && h.Local == c.Local
+		verdict := portrule.Judge(c.asker(), h.socket())
+		if !own && verdict.InTheWay() {
+			h.Rule = verdict.Rule
+			holders = append(holders, h)
+		}
+	}
+	return holders
+}
+
+// boundOnly are the holders that sock_diag does not list before 6.8.
+func boundOnly(path string, port uint16) (holders []Holder) {
+	bound, _ := sockdiag.Bound(path, port) // what it found before it failed is true
+	for _, b := range bound {
+		h := holderOf(b.Socket)
+		h.PID, h.Name = b.PID, b.Name
+		h.Options, h.Unknown = SocketOptions(b.Options), 0
+		holders = append(holders, h)
+	}
+	return holders
 }
 
 func holdersOf(sockets []sockdiag.Socket) []Holder {
 	owners := sockdiag.Owners(inodesOf(sockets))
 	holders := make([]Holder, len(sockets))
 	for i, s := range sockets {
-		process := owners[s.Inode]
-		holders[i] = Holder{
-			PID: process.PID, Name: process.Name, UID: s.UID,
-			State: State(s.State), Local: s.Local, Peer: peerOf(s),
+		holders[i] = holderOf(s)
+		if process, ok := owners[s.Inode]; ok {
+			holders[i].ask(process, s.Inode)
 		}
 	}
 	return holders
+}
+
+// holderOf is as much as sock_diag tells: neither SO_REUSEADDR nor SO_REUSEPORT.
+func holderOf(s sockdiag.Socket) Holder {
+	h := Holder{
+		UID: s.UID, State: State(s.State), TimeWait: s.TimeWait, Local: s.Local, Peer: peerOf(s),
+		Unknown: portrule.ReuseAddr | portrule.ReusePort,
+		Options: SocketOptions{V6Only: s.V6Only, Device: s.Interface},
+	}
+	if s.Protocol == unix.IPPROTO_UDP {
+		h.Transport = UDP
+	}
+	if s.Local.Addr().Is6() && !s.V6OnlyKnown {
+		h.Unknown |= portrule.V6Only
+	}
+	return h
+}
+
+// ask fills in what only the process's socket knows, if we may trace it.
+func (h *Holder) ask(process sockdiag.Process, inode uint32) {
+	h.PID, h.Name = process.PID, process.Name
+	if options, err := sockdiag.OptionsOf(process, inode); err == nil {
+		h.Options, h.Unknown = SocketOptions(options), 0
+	}
 }
 
 func inodesOf(sockets []sockdiag.Socket) map[uint32]bool {
@@ -62,35 +141,4 @@ func peerOf(s sockdiag.Socket) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return s.Peer
-}
-
-// Preexisting lists the TCP sockets that are there already, in every network
-// namespace that has a process. Asking gives each its cookie, which the kernel
-// programs report at its end.
-func Preexisting() ([]Known, error) {
-	var known []Known
-	var firstErr error
-	for netns, path := range sockdiag.Namespaces() {
-		sockets, err := sockdiag.Dump(sockdiag.Query{NetnsPath: path})
-		if err != nil {
-			if firstErr == nil {
-				firstErr = err
-			}
-			continue // the namespace went away, or is not ours to enter
-		}
-		owners := sockdiag.Owners(inodesOf(sockets))
-		for _, s := range sockets {
-			known = append(known, knownOf(s, owners[s.Inode], netns))
-		}
-	}
-	return known, firstErr
-}
-
-func knownOf(s sockdiag.Socket, p sockdiag.Process, netns uint32) Known {
-	k := Known{
-		Cookie: s.Cookie, State: State(s.State), Local: s.Local, Peer: peerOf(s), Netns: netns,
-		Owner: Owner{PID: p.PID, UID: s.UID},
-	}
-	copy(k.Owner.Comm[:], p.Name)
-	return k
 }

@@ -3,7 +3,6 @@ package collector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"brink/bpf"
 	"brink/collector/limits"
+	"brink/collector/portrule"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,16 +25,17 @@ func TestConflictComesBackWithItsHolder(t *testing.T) {
 	held := listen(t, "127.0.0.1:0")
 	for _, test := range []struct {
 		asked string
-		held  bool
+		rule  portrule.Rule
 	}{
-		{"127.0.0.1", true},
-		{"0.0.0.0", true},
-		{"::", true},
-		{"127.0.0.2", false},
+		{"127.0.0.1", portrule.HolderListens},
+		{"0.0.0.0", portrule.HolderListens},
+		{"::", portrule.DualStack},
+		{"127.0.0.2", portrule.NoRule},
 	} {
 		t.Run(test.asked, func(t *testing.T) {
 			conflict := told(t, netip.AddrPortFrom(netip.MustParseAddr(test.asked), held.Port()))
-			if !test.held {
+			equal(t, "rule", conflict.Rule(), test.rule)
+			if test.rule == portrule.NoRule {
 				equal(t, "holders", len(conflict.Holders), 0)
 				return
 			}
@@ -44,6 +45,7 @@ func TestConflictComesBackWithItsHolder(t *testing.T) {
 			h := conflict.Holders[0]
 			equal(t, "holder", h, Holder{
 				PID: uint32(os.Getpid()), Name: ownName(t), UID: uint32(os.Geteuid()), State: Listen, Local: held,
+				Options: SocketOptions{ReuseAddr: true}, Rule: test.rule, // net.Listen sets it
 			})
 		})
 	}
@@ -68,59 +70,6 @@ func told(t *testing.T, asked netip.AddrPort) *BindConflict {
 		t.Fatalf("%d facts, want one", len(k.facts))
 	}
 	return k.facts[0].(*BindConflict)
-}
-
-// A connection's peer is told of a holder; a listener has none.
-func TestHolderOfAConnection(t *testing.T) {
-	held := listen(t, "[::1]:0")
-	conn, err := net.Dial("tcp", held.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	local := conn.LocalAddr().(*net.TCPAddr).AddrPort()
-	holders := findHolders(&BindConflict{Local: local, Netns: ownNetns(t), Owner: Owner{PID: uint32(os.Getpid())}})
-	if len(holders) != 1 {
-		t.Fatalf("holders %v, want the connection alone", holders)
-	}
-	equal(t, "state", holders[0].State, Established)
-	equal(t, "peer", holders[0].Peer, held)
-}
-
-// A socket that is bound and nothing else holds its port all the same; it is
-// listed since 6.8.
-func TestHolderThatIsOnlyBound(t *testing.T) {
-	fd := tcpSocket(t)
-	if err := unix.Bind(fd, sockaddr(netip.MustParseAddrPort("127.0.0.1:0"))); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(name.(*unix.SockaddrInet4).Port))
-	holders := findHolders(&BindConflict{Local: held, Netns: ownNetns(t)})
-	if len(holders) == 0 && olderThan(t, 6, 8) {
-		t.Skip("this kernel does not list sockets that are only bound: it takes 6.8")
-	}
-	if len(holders) != 1 {
-		t.Fatalf("holders %v, want this process alone", holders)
-	}
-	equal(t, "pid", holders[0].PID, uint32(os.Getpid()))
-	equal(t, "state", holders[0].State.String(), "bound")
-}
-
-func olderThan(t *testing.T, major, minor int) bool {
-	t.Helper()
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var a, b int
-	if _, err := fmt.Sscanf(string(release), "%d.%d", &a, &b); err != nil {
-		t.Fatal(err)
-	}
-	return a < major || a == major && b < minor
 }
 
 // A namespace that has gone leaves a conflict without holders.

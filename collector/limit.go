@@ -13,6 +13,10 @@ type Hook uint32
 
 // The hooks that facts are told apart by.
 const (
-	HookTimeWaitEnter = Hook(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)
-	HookAcceptQueue   = Hook(bpf.BrinkHookHOOK_ACCEPT_QUEUE)
+	HookTimeWaitEnter  = Hook(bpf.BrinkHookHOOK_TIME_WAIT_ENTER)
+	HookAcceptQueue    = Hook(bpf.BrinkHookHOOK_ACCEPT_QUEUE)
+	HookSYNQueue       = Hook(bpf.BrinkHookHOOK_SYN_QUEUE)
+	HookOrphans        = Hook(bpf.BrinkHookHOOK_ORPHANS)
+	HookConntrackTable = Hook(bpf.BrinkHookHOOK_CONNTRACK_TABLE)
+	HookNATPorts       = Hook(bpf.BrinkHookHOOK_NAT_PORTS)
 )

@@ -2,38 +2,58 @@ package collector
 
 import "sync/atomic"
 
-// resolver looks up who holds a refused port, beside the collector's goroutine:
-// a sock_diag dump and a walk over /proc take milliseconds, and the ring must
-// not wait for them.
+// resolver looks up, beside the collector's goroutine, what a refusal came
+// without: who holds the port, how much of the limit is used. A sock_diag dump
+// and a walk over /proc take milliseconds, and the ring must not wait for them.
 type resolver struct {
-	queue    chan *BindConflict
+	queue    chan Fact
 	out      chan<- Fact
+	measurer measurer
 	inFlight atomic.Int64
-	refused  atomic.Uint64 // more conflicts at once than the queue holds
-	stopped  chan struct{} // closed after the last conflict has gone out
+	refused  atomic.Uint64 // more refusals at once than the queue holds
+	stopped  chan struct{} // closed after the last one has gone out
 }
 
 const resolverQueue = 256
 
 func newResolver(out chan<- Fact) *resolver {
-	r := &resolver{queue: make(chan *BindConflict, resolverQueue), out: out, stopped: make(chan struct{})}
+	r := &resolver{
+		queue: make(chan Fact, resolverQueue), out: out, stopped: make(chan struct{}),
+		measurer: measurer{known: map[measured]measurement{}},
+	}
 	go r.run()
 	return r
 }
 
 func (r *resolver) run() {
 	defer close(r.stopped)
-	for conflict := range r.queue {
-		conflict.Holders = findHolders(conflict)
-		r.out <- conflict
+	for f := range r.queue {
+		switch f := f.(type) {
+		case *BindConflict:
+			f.Holders = findHolders(f)
+		case *LimitHit:
+			r.measurer.complete(f)
+		}
+		r.out <- f
 	}
 }
 
-// take reports whether the conflict will come back with its holders.
-func (r *resolver) take(c BindConflict) bool {
+// take reports whether the fact will come back with what it lacks.
+func (r *resolver) take(f Fact) bool {
+	switch lent := f.(type) {
+	case *BindConflict:
+		f = new(*lent)
+	case *LimitHit:
+		if !wants(lent) {
+			return false
+		}
+		f = new(*lent)
+	default:
+		return false
+	}
 	r.begin()
 	select {
-	case r.queue <- &c:
+	case r.queue <- f:
 		return true
 	default:
 		r.refused.Add(1)

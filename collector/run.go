@@ -21,6 +21,8 @@ type Source interface {
 	// Flush makes a waiting Next return once what is there has been read.
 	Flush() error
 	Counts() (bpf.Counts, error)
+	// Storms are the refusals that had no record, since the start.
+	Storms() map[bpf.BrinkStormKey]bpf.BrinkStorm
 }
 
 // Collector is the one goroutine's state: it reads, applies, and hands on.
@@ -33,6 +35,7 @@ type Collector struct {
 	// the one goroutine through here.
 	returned chan Fact
 	resolver *resolver
+	storms   storms
 
 	records     atomic.Uint64
 	undecodable atomic.Uint64
@@ -41,6 +44,10 @@ type Collector struct {
 // clockEvery is how often the offset between boot time and the wall clock is
 // read again.
 const clockEvery = time.Minute
+
+// recordsALook is how many records are read before the time is looked at: to ask
+// for it costs more than some of them.
+const recordsALook = 256
 
 // New makes a collector; Run starts it. Sinks are called in order.
 func New(source Source, known []Known, sinks ...Sink) *Collector {
@@ -62,7 +69,7 @@ func (c *Collector) InferTurns() { c.table.InferTurns() }
 // told by that time. Its error is the source's failure.
 func (c *Collector) Run(ctx context.Context) error {
 	defer c.finish()
-	clock := time.Now()
+	clock, storms := time.Now(), time.Now()
 	last := uint64(math.MaxUint64) // how many records there are to read
 	for c.records.Load() < last {
 		if ctx.Err() != nil && last == math.MaxUint64 {
@@ -84,7 +91,14 @@ func (c *Collector) Run(ctx context.Context) error {
 			return nil
 		}
 		c.takeReturned()
-		if err != nil && time.Since(clock) > clockEvery {
+		if err == nil && c.records.Load()%recordsALook != 0 {
+			continue
+		}
+		if time.Since(storms) > stormsEvery {
+			storms = time.Now()
+			c.tellStorms()
+		}
+		if time.Since(clock) > clockEvery {
 			clock = time.Now()
 			c.table.SetBoot(bootTime())
 		}
@@ -99,13 +113,18 @@ func (c *Collector) apply(raw []byte) {
 	c.records.Add(1)
 }
 
-// emit hands a fact on; a refused bind first has its holders looked up, which
-// takes system calls and so happens elsewhere.
+// emit hands a fact on; a refusal that lacks its holders or figures has them
+// looked up first, which takes system calls and so happens elsewhere.
 func (c *Collector) emit(f Fact) {
-	if conflict, ok := f.(*BindConflict); ok && c.resolver.take(*conflict) {
-		return
+	if !c.resolver.take(f) {
+		c.deliver(f)
 	}
-	c.deliver(f)
+}
+
+func (c *Collector) tellStorms() {
+	for _, f := range c.storms.since(c.source.Storms()) {
+		c.deliver(f)
+	}
 }
 
 func (c *Collector) deliver(f Fact) {
@@ -128,6 +147,7 @@ func (c *Collector) take(f Fact) {
 // finish hands on what the resolver still has. It reads while it waits: the
 // resolver could not end on a full channel.
 func (c *Collector) finish() {
+	c.tellStorms()
 	c.resolver.stop()
 	for {
 		select {
@@ -157,6 +177,9 @@ func (c *Collector) Sync(ctx context.Context) error {
 	counts, err := c.source.Counts()
 	if err != nil {
 		return err
+	}
+	for _, f := range c.storms.since(c.source.Storms()) {
+		c.Inject(ctx, f)
 	}
 	for c.records.Load() < counts.Emitted || c.resolver.busy() {
 		if err := c.source.Flush(); err != nil {

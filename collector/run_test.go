@@ -25,6 +25,7 @@ type fakeSource struct {
 	broken  error // of Counts
 	flushed chan struct{}
 	lent    []byte
+	storms  map[bpf.BrinkStormKey]bpf.BrinkStorm
 }
 
 func newSource(records ...[]byte) *fakeSource {
@@ -83,6 +84,12 @@ func (s *fakeSource) Counts() (bpf.Counts, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts, s.broken
+}
+
+func (s *fakeSource) Storms() map[bpf.BrinkStormKey]bpf.BrinkStorm {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.storms
 }
 
 // sinkFunc is a sink of one function.
@@ -341,7 +348,7 @@ func TestResolverCountsWhatItCannotTake(t *testing.T) {
 		r := newResolver(out)
 		taken := 0
 		for range resolverQueue + 50 {
-			if r.take(BindConflict{}) {
+			if r.take(&BindConflict{}) {
 				taken++
 			}
 		}

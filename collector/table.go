@@ -89,7 +89,7 @@ func (t *Table) ended(e *bpf.BrinkEndpointEnded, emit func(Fact)) {
 		Abandoned:   e.Endpoint.Flags&flagAbandoned != 0,
 		Retransmits: e.Retransmits, BytesSent: e.BytesSent, BytesReceived: e.BytesReceived,
 		InitialLocal: e.Endpoint.IsnLocal, InitialPeer: e.Endpoint.IsnPeer,
-		Hook: Hook(e.Header.Hook),
+		Failure: Failure(e.Failure), Hook: Hook(e.Header.Hook),
 	}
 	if c.Preexisting {
 		t.recall(c, e.Cookie)
@@ -190,7 +190,7 @@ func (t *Table) refused(r *bpf.BrinkRefused, emit func(Fact)) {
 	}
 	t.hit = LimitHit{
 		Time: t.at(r.At), Limit: Limit(r.Limit), Errno: unix.Errno(r.Error),
-		Used: r.Used, Max: r.Max, Count: 1, Role: Role(r.Role), Transport: transportOf(&r.Tuple),
+		Used: r.Used, Max: r.Max, Low: r.Range.Low, High: r.Range.High, Outcome: Outcome(r.Outcome), Count: 1, Role: Role(r.Role), Transport: transportOf(&r.Tuple),
 		Local: local, Peer: peer, Netns: r.Netns, Owner: owner, Hook: Hook(r.Header.Hook),
 	}
 	if !owner.Known() {

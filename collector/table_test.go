@@ -200,7 +200,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no port left": {
 			refusal(limits.EphemeralPorts, unix.EADDRNOTAVAIL, func(r *bpf.BrinkRefused) {
-				r.Role, r.Tuple = bpf.BrinkRoleROLE_CLIENT, tupleOf(netip.MustParseAddrPort("10.0.0.1:0"), serverEnd)
+				r.Role, r.Tuple = uint8(RoleClient), tupleOf(netip.MustParseAddrPort("10.0.0.1:0"), serverEnd)
 			}),
 			LimitHit{Limit: limits.EphemeralPorts, Errno: unix.EADDRNOTAVAIL, Role: RoleClient, Owner: owner,
 				Local: netip.MustParseAddrPort("10.0.0.1:0"), Peer: serverEnd},
@@ -211,10 +211,18 @@ func TestRefusals(t *testing.T) {
 		},
 		"full queue of an unknown owner": {
 			refusal(limits.AcceptQueue, 0, func(r *bpf.BrinkRefused) {
-				r.Role, r.Tuple = bpf.BrinkRoleROLE_SERVER, tupleOf(serverEnd, clientEnd)
-				r.Used, r.Max, r.Owner = 6, 6, bpf.BrinkOwner{}
+				r.Role, r.Tuple = uint8(RoleServer), tupleOf(serverEnd, clientEnd)
+				r.Used, r.Max, r.Owner, r.Outcome = 6, 6, bpf.BrinkOwner{}, uint8(Dropped)
 			}),
-			LimitHit{Limit: limits.AcceptQueue, Used: 6, Max: 6, Role: RoleServer, Local: serverEnd, Peer: clientEnd},
+			LimitHit{Limit: limits.AcceptQueue, Used: 6, Max: 6, Outcome: Dropped, Role: RoleServer, Local: serverEnd, Peer: clientEnd},
+		},
+		"no UDP port left": {
+			refusal(limits.EphemeralPorts, unix.EAGAIN, func(r *bpf.BrinkRefused) {
+				r.Tuple = tupleOf(netip.MustParseAddrPort("10.0.0.1:0"), netip.AddrPort{})
+				r.Tuple.Protocol, r.Range = unix.IPPROTO_UDP, bpf.BrinkPortRange{Low: 40000, High: 40009}
+			}),
+			LimitHit{Limit: limits.EphemeralPorts, Errno: unix.EAGAIN, Transport: UDP, Owner: owner,
+				Low: 40000, High: 40009, Local: netip.MustParseAddrPort("10.0.0.1:0")},
 		},
 		"no timewait socket": {
 			refusal(limits.TimeWaitBuckets, 0, func(r *bpf.BrinkRefused) {

@@ -29,6 +29,10 @@ const (
 	KeyLimit         = "brink.limit"
 	KeyLimitMax      = "brink.limit.max"
 	KeyLimitUsed     = "brink.limit.used"
+	KeyLimitKnob     = "brink.limit.knob"
+	KeyOutcome       = "brink.outcome"
+	KeyFailure       = "brink.failure"
+	KeyContainer     = "container.id"
 	KeyCount         = "brink.count"
 	KeyHolders       = "brink.holders"
 	KeyTimeWaitKind  = "brink.time_wait.kind"
@@ -58,6 +62,7 @@ func (c *Connection) Visit(v Visitor) {
 	}
 	visitErrorType(v, c.Errno)
 	visitErrno(v, c.Errno)
+	visitString(v, KeyFailure, c.Failure.String())
 	if c.Established() {
 		v.Uint(KeyBytesSent, c.BytesSent)
 		v.Uint(KeyBytesReceived, c.BytesReceived)
@@ -99,6 +104,8 @@ func (h *LimitHit) Visit(v Visitor) {
 	if h.Count > 1 {
 		v.Uint(KeyCount, h.Count)
 	}
+	visitString(v, KeyOutcome, h.Outcome.String())
+	visitString(v, KeyLimitKnob, h.Limit.Entry().Knob)
 	visitString(v, KeyRole, h.Role.String())
 	visitTuple(v, h.Transport, h.Local, h.Peer)
 	h.Owner.visit(v)
@@ -122,6 +129,17 @@ func (t *TimeWait) Visit(v Visitor) {
 }
 
 // Visit implements Fact.
+func (f *ConnectFailures) Visit(v Visitor) {
+	v.Time("time", f.Time)
+	visitErrno(v, f.Errno)
+	visitErrorType(v, f.Errno)
+	visitString(v, KeyFailure, f.Failure.String())
+	v.Uint(KeyCount, f.Count)
+	f.Owner.visit(v)
+	visitNetns(v, f.Netns)
+}
+
+// Visit implements Fact.
 func (s *StateChange) Visit(v Visitor) {
 	v.Time("time", s.Time)
 	v.String("brink.state.old", s.Old.String())
@@ -139,9 +157,9 @@ func (o *Owner) visit(v Visitor) {
 	v.Uint(KeyPID, uint64(o.PID))
 	visitString(v, KeyProcess, o.Name())
 	v.Uint(KeyUID, uint64(o.UID))
-	if path := CgroupPath(o.Cgroup); path != "" {
-		v.String(KeyCgroup, path)
-	}
+	path := CgroupPath(o.Cgroup)
+	visitString(v, KeyCgroup, path)
+	visitString(v, KeyContainer, ContainerID(path))
 }
 
 func visitTuple(v Visitor, transport Transport, local, peer netip.AddrPort) {

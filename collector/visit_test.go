@@ -3,7 +3,6 @@ package collector
 import (
 	"fmt"
 	"iter"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -30,6 +29,7 @@ func (r *recorder) String(key, value string) {
 }
 func (r *recorder) Int(key string, _ int64)                { r.keys = append(r.keys, key) }
 func (r *recorder) Uint(key string, _ uint64)              { r.keys = append(r.keys, key) }
+func (r *recorder) Float(key string, _ float64)            { r.keys = append(r.keys, key) }
 func (r *recorder) Bool(key string, _ bool)                { r.keys = append(r.keys, key) }
 func (r *recorder) Time(key string, _ time.Time)           { r.keys = append(r.keys, key) }
 func (r *recorder) Object(key string, visit func(Visitor)) { r.keys = append(r.keys, key); visit(r) }
@@ -48,7 +48,7 @@ func TestVisitLeavesOutTheUnknown(t *testing.T) {
 		want []string
 	}{
 		{&Connection{}, []string{"end_time"}},
-		{&LimitHit{Limit: limits.FileTable}, []string{"time", KeyLimit}},
+		{&LimitHit{Limit: limits.FileTable}, []string{"time", KeyLimit, KeyLimitKnob}},
 		{&BindConflict{}, []string{"time"}},
 		{&TimeWait{State: TimeWaitState}, []string{"time", "event", KeyTimeWaitKind}},
 		{&StateChange{Old: Closed, New: Listen}, []string{"time", "brink.state.old", KeyState}},
@@ -98,21 +98,4 @@ func TestNames(t *testing.T) {
 		}
 	}
 	equal(t, "the last role", RoleListener, Role(bpf.BrinkRoleROLE_LISTENER))
-}
-
-func TestOverlap(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want bool
-	}{
-		{"10.0.0.1", "10.0.0.1", true},
-		{"10.0.0.1", "10.0.0.2", false},
-		{"0.0.0.0", "10.0.0.1", true},
-		{"10.0.0.1", "::", true},
-		{"::1", "127.0.0.1", false},
-	} {
-		a, b := netip.MustParseAddr(test.a), netip.MustParseAddr(test.b)
-		equal(t, test.a+" and "+test.b, overlap(a, b), test.want)
-		equal(t, test.b+" and "+test.a, overlap(b, a), test.want)
-	}
 }

@@ -18,15 +18,15 @@ import (
 // would move what /proc/self shows, for all tests after it.
 func init() { runtime.LockOSThread() }
 
-// TestQueueWatch overflows a queue of one in a namespace of its own and looks
+// TestWatch overflows a queue of one in a namespace of its own and looks
 // before, after, and once more.
-func TestQueueWatch(t *testing.T) {
+func TestWatch(t *testing.T) {
 	path := ownNamespace(t)
 	held := shortQueue(t)
 	k := &keeper{}
 	c := New(newSource(), nil, k)
 	stop := running(c)
-	watch := NewQueueWatch()
+	watch := NewWatch(limits.AcceptQueue, limits.SYNQueue)
 	look := func() {
 		watch.Look(t.Context(), map[uint32]string{7: path}, c)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -42,7 +42,7 @@ func TestQueueWatch(t *testing.T) {
 	}
 	look()
 	look()
-	watch = NewQueueWatch() // to which all that has happened is the beginning
+	watch = NewWatch(limits.AcceptQueue, limits.SYNQueue) // to which all that has happened is the beginning
 	look()
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -64,9 +64,28 @@ func TestQueueWatch(t *testing.T) {
 	equal(t, "namespaces remembered", len(watch.seen), 0)
 }
 
-func TestListenOverflowsOfNoNamespace(t *testing.T) {
-	if _, err := listenOverflows("/proc/0/ns/net"); err == nil {
-		t.Error("no error")
+func TestWatchOfNoNamespace(t *testing.T) {
+	w := NewWatch(limits.AcceptQueue, limits.ConntrackTable)
+	equal(t, "counters", len(w.read("/proc/0/ns/net")), 0)
+}
+
+func TestParseNetstat(t *testing.T) {
+	all := parseNetstat("TcpExt: A ListenOverflows B\nTcpExt: 1 22 x\nIpExt: ListenOverflows\nIpExt: 5\n")
+	equal(t, "ListenOverflows", all[listenOverflows], 22)
+	equal(t, "counters", len(all), 2)
+	equal(t, "of nothing", len(parseNetstat("TcpExt:\n")), 0)
+	equal(t, "with more values than names", len(parseNetstat("TcpExt: A\nTcpExt: 1 2\n")), 1)
+}
+
+func TestParseConntrackStat(t *testing.T) {
+	content := "entries  searched drop early_drop\n00000005 00000000 0000000a 00000001\n00000005 00000000 00000006 00000000\n"
+	sum, ok := parseConntrackStat(content, "drop")
+	equal(t, "drop", sum, 16)
+	equal(t, "is there", ok, true)
+	for _, without := range []string{"", "entries searched\n1 2\n", "drop\n"} {
+		if _, ok := parseConntrackStat(without, "drop"); ok {
+			t.Errorf("%q has drops", without)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"brink/collector"
+	"brink/collector/limits"
 	"brink/collector/otlp"
 	"brink/collector/sockdiag"
 	"brink/loader"
@@ -48,24 +49,29 @@ func modesInWords(t *loader.Tracer) string {
 	return strings.Join(words, ", ")
 }
 
-// watchQueues polls full accept queues where no hook tells of them.
-func watchQueues(ctx context.Context, t *loader.Tracer, c *collector.Collector) {
-	if t.Mode("accept_queue").Rung != loader.Poll {
-		return
-	}
-	watch := collector.NewQueueWatch()
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			watch.Look(ctx, sockdiag.Namespaces(), c)
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+// polled are the limits whose refusals no hook tells of here.
+func polled(t *loader.Tracer) (list []collector.Limit) {
+	for l := range limits.All() {
+		if t.Mode(l.String()).Rung == loader.Poll {
+			list = append(list, l)
 		}
-	}()
+	}
+	return list
+}
+
+// keepWatching polls, once a second and at the end, for refusals that no hook
+// tells of.
+func keepWatching(ctx context.Context, watch *collector.Watch, c *collector.Collector) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		watch.Look(ctx, sockdiag.Namespaces(), c)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	watch.Look(context.WithoutCancel(ctx), sockdiag.Namespaces(), c)
 }
 
 // newCollector makes a collector that infers what this kernel's hooks leave out.

@@ -95,7 +95,10 @@ func doctorText(w io.Writer, t *loader.Tracer) {
 	host.Render()
 	fmt.Fprintln(w)
 	hooks := newTable(w)
-	hooks.SetColumnConfigs([]table.ColumnConfig{{Number: 4, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft}})
+	hooks.SetColumnConfigs([]table.ColumnConfig{
+		{Number: 3, WidthMax: 48, WidthMaxEnforcer: text.WrapSoft},
+		{Number: 4, WidthMax: 60, WidthMaxEnforcer: text.WrapSoft},
+	})
 	hooks.AppendHeader(table.Row{"hook", "rung", "by", "not seen there"})
 	for _, m := range t.Modes() {
 		hooks.AppendRow(table.Row{m.Name, m.Rung.String(), strings.Join(m.Sources, "\n"), m.Lost})
@@ -126,7 +129,11 @@ func whyNotBetter(t *loader.Tracer) []string {
 	}
 	var lines []string
 	for _, k := range order {
-		lines = append(lines, fmt.Sprintf("no %s for %s: %s", k.rung, strings.Join(concerned[k], ", "), k.reason))
+		whose := strings.Join(concerned[k], ", ")
+		if len(concerned[k]) == len(t.Modes()) {
+			whose = "any hook"
+		}
+		lines = append(lines, fmt.Sprintf("no %s for %s: %s", k.rung, whose, k.reason))
 		if todo := loader.Remedy(k.rung, k.reason); todo != "" {
 			lines = append(lines, "  "+todo)
 		}

@@ -26,7 +26,7 @@ type labKernel struct {
 	memory   *memory.Sink
 	collect  *collector.Collector
 	exporter *otlp.Exporter
-	queues   *collector.QueueWatch
+	watch    *collector.Watch
 
 	stop     context.CancelFunc
 	finished chan error
@@ -54,7 +54,7 @@ func traceLabs(ctx context.Context, rung loader.Rung, spans string) (*labKernel,
 	}
 	k := &labKernel{
 		tracer: tracer, exporter: exporter, memory: memory.New(),
-		queues: collector.NewQueueWatch(), finished: make(chan error, 1),
+		watch: collector.NewWatch(polled(tracer)...), finished: make(chan error, 1),
 	}
 	k.collect = newCollector(tracer, nil, k.memory, exporter)
 	// not the caller's context: what an interrupted run has told is still read
@@ -98,7 +98,7 @@ func (k *labKernel) Watch(ctx context.Context, l *lab.Lab, leg string) error {
 	k.namespaces = append(k.namespaces, namespace)
 	k.leg = k.experiment.StartLeg(leg)
 	k.exporter.Adopt(l.Netns(), k.leg)
-	k.lookAtQueues(ctx, l)
+	k.lookAtCounters(ctx, l)
 	return k.tracer.AllowNetns(l.Netns())
 }
 
@@ -107,18 +107,16 @@ func (k *labKernel) Settle(ctx context.Context) error { return k.collect.Sync(ct
 
 // Evidence implements experiments.Kernel.
 func (k *labKernel) Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error) {
-	k.lookAtQueues(ctx, l)
+	k.lookAtCounters(ctx, l)
 	err := k.collect.Sync(ctx)
 	k.leg.End(err)
 	k.exporter.Release(l.Netns())
 	return k.memory.Take(l.Netns()), errors.Join(err, k.tracer.ForbidNetns(l.Netns()))
 }
 
-// lookAtQueues reads the lab's counter of full queues where no hook tells.
-func (k *labKernel) lookAtQueues(ctx context.Context, l *lab.Lab) {
-	if k.tracer.Mode("accept_queue").Rung == loader.Poll {
-		k.queues.Look(ctx, map[uint32]string{l.Netns(): l.NetnsPath()}, k.collect)
-	}
+// lookAtCounters reads the lab's counters of what no hook tells.
+func (k *labKernel) lookAtCounters(ctx context.Context, l *lab.Lab) {
+	k.watch.Look(ctx, map[uint32]string{l.Netns(): l.NetnsPath()}, k.collect)
 }
 
 // Lost implements experiments.Kernel.

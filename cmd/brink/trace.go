@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"brink/collector"
 	"brink/collector/jsonl"
@@ -79,23 +80,34 @@ func trace(c *cli.Context) error {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "brink: sockets older than brink stay without an owner: %v\n", err)
 	}
-	collect := newCollector(tracer, known, sinks...)
-	if err := traceUntilDone(c, tracer, collect); err != nil {
+	books := openBooks(tracer, options.Filter)
+	collect := newCollector(tracer, known, append(sinks, books)...)
+	watch := collector.NewWatch(polled(tracer)...)
+	if err := traceUntilDone(c, tracer, collect, watch, books); err != nil {
 		return err
 	}
-	return summarize(c, out, tracer, collect)
+	if err := books.tell(c, out); err != nil {
+		return err
+	}
+	return summarize(c, out, tracer, collect, watch)
 }
 
-func traceUntilDone(c *cli.Context, tracer *loader.Tracer, collect *collector.Collector) error {
+func traceUntilDone(c *cli.Context, tracer *loader.Tracer, collect *collector.Collector, watch *collector.Watch, books books) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	if d := c.Duration("duration"); d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	watchQueues(ctx, tracer, collect)
 	fmt.Fprintf(os.Stderr, "tracing (%s); ctrl-C ends\n", modesInWords(tracer))
-	return collect.Run(ctx)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var polls sync.WaitGroup
+	polls.Go(func() { keepWatching(ctx, watch, collect) })
+	go books.keep(ctx, func() {
+		polls.Wait()
+		stop()
+	})
+	return collect.Run(running)
 }
 
 // exporting adds spans to what is told, if the environment names somewhere to
@@ -181,7 +193,7 @@ type refusalsOnly struct{ to collector.Sink }
 // Accept implements collector.Sink.
 func (r refusalsOnly) Accept(f collector.Fact) {
 	switch f := f.(type) {
-	case *collector.LimitHit, *collector.BindConflict:
+	case *collector.LimitHit, *collector.BindConflict, *collector.ConnectFailures:
 		r.to.Accept(f)
 	case *collector.Connection:
 		if f.Errno != 0 && !f.Established() && !f.Preexisting {

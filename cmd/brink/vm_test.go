@@ -61,7 +61,7 @@ exit 1`
 func guestCommands() []vm.Command {
 	commands := []vm.Command{{
 		Args: []string{"/bin/brink.test", "-test.v", "-test.run=^(TestHooks|TestTrace.*|TestKill.*)$", "-test.timeout=10m"},
-		Env:  []string{"BRINK_RUNGS=" + strings.Join(guestRungs, ",")},
+		Env:  []string{"BRINK_RUNGS=" + strings.Join(guestRungs, ","), "BRINK_TEST_OWN_HOST=1"},
 	}}
 	for _, rung := range guestRungs {
 		experiments := vm.Shell(strings.ReplaceAll(runUntilHeld, "RUNG", rung))
@@ -137,7 +137,10 @@ func (m *matrix) empty() (cells []string) {
 		for _, k := range m.kernels {
 			for _, rung := range guestRungs {
 				seen := m.cells[[3]string{hook, k, rung}]
-				if seen == "seen" || (rung == "tracepoint" && !slices.Contains(byTracepoint, hook) && seen != "") {
+				instead := seen != "" && seen != "MISSING" // the rung that it has here, or none
+				switch {
+				case seen == "seen", instead && rung == "tracepoint" && !slices.Contains(byTracepoint, hook),
+					instead && rung == "fentry" && slices.Contains(ofModule, hook) && k == "5.10":
 					continue
 				}
 				cells = append(cells, fmt.Sprintf("%s on %s by %s: %q", hook, k, rung, seen))

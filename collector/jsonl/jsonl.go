@@ -9,6 +9,7 @@ package jsonl
 import (
 	"io"
 	"iter"
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -78,6 +79,15 @@ func (e *encoder) Int(key string, value int64) {
 func (e *encoder) Uint(key string, value uint64) {
 	e.key(key)
 	e.b = strconv.AppendUint(e.b, value, 10)
+}
+
+// Float leaves out what JSON has no word for: infinity and NaN.
+func (e *encoder) Float(key string, value float64) {
+	if math.IsInf(value, 0) || math.IsNaN(value) {
+		return
+	}
+	e.key(key)
+	e.b = strconv.AppendFloat(e.b, value, 'g', -1, 64)
 }
 
 func (e *encoder) Bool(key string, value bool) {

@@ -9,6 +9,7 @@ import (
 	"brink/bpf"
 	"brink/collector"
 	"brink/collector/limits"
+	"brink/collector/portrule"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +75,7 @@ func examples(t testing.TB) []example {
 			c.BytesSent, c.BytesReceived = 7, 5
 		})},
 		{"connection_failed", connection(t, handshakeOnly, func(c *collector.Connection) {
-			c.Errno = unix.ECONNREFUSED
+			c.Errno, c.Failure = unix.ECONNREFUSED, collector.Refused
 		})},
 		{"connection_abandoned_ipv6", connection(t, handshakeOnly, func(c *collector.Connection) {
 			c.Local, c.Peer, c.Abandoned, c.Retransmits = clientEnd6, serverEnd6, true, 2
@@ -100,12 +101,35 @@ func examples(t testing.TB) []example {
 		{"limit_hit_polled", &collector.LimitHit{
 			Time: when, Limit: limits.AcceptQueue, Count: 3, Role: collector.RoleServer, Netns: 1,
 		}},
+		{"limit_hit_udp", &collector.LimitHit{
+			Time: when, Limit: limits.EphemeralPorts, Errno: unix.EAGAIN, Used: 10, Max: 10, Low: 40000, High: 40009,
+			Count: 1, Transport: collector.UDP, Local: netip.AddrPortFrom(clientEnd.Addr(), 0), Owner: curl, Netns: 1,
+		}},
+		{"limit_hit_syn_cookie", &collector.LimitHit{
+			Time: when, Limit: limits.SYNQueue, Outcome: collector.SYNCookie, Used: 2, Max: 1, Count: 1,
+			Role: collector.RoleServer, Local: serverEnd, Peer: clientEnd, Netns: 1,
+		}},
+		{"connect_failures", &collector.ConnectFailures{
+			Time: when, Failure: collector.SYNTimeout, Errno: unix.ETIMEDOUT, Count: 999900, Netns: 1, Owner: curl,
+		}},
 		{"bind_conflict", &collector.BindConflict{
 			Time: when, Errno: unix.EADDRINUSE, Local: netip.MustParseAddrPort("0.0.0.0:80"), Owner: curl, Netns: 1,
+			Asked: collector.SocketOptions{ReuseAddr: true},
 			Holders: []collector.Holder{
-				{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd},
-				{State: collector.TimeWaitState, Local: serverEnd, Peer: clientEnd},
+				{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd, Rule: portrule.HolderListens},
+				{
+					State: collector.TimeWaitState, TimeWait: true, Local: serverEnd, Peer: clientEnd,
+					Unknown: portrule.ReuseAddr | portrule.ReusePort, Rule: portrule.UnknownRule,
+				},
 			},
+		}},
+		{"bind_conflict_udp_ipv6", &collector.BindConflict{
+			Time: when, Errno: unix.EADDRINUSE, Transport: collector.UDP, Local: netip.MustParseAddrPort("0.0.0.0:80"),
+			Owner: curl, Unnamed: 3,
+			Holders: []collector.Holder{{
+				PID: 7, Name: "dns", UID: 1000, Transport: collector.UDP, State: collector.Closed,
+				Local: netip.MustParseAddrPort("[::]:80"), Rule: portrule.DualStack,
+			}},
 		}},
 		{"bind_conflict_without_holders", &collector.BindConflict{
 			Time: when, Errno: unix.EADDRINUSE, Local: netip.MustParseAddrPort("[::]:80"), Owner: curl, Netns: 1,

@@ -49,6 +49,14 @@ func (a *attributes) Uint(key string, value uint64) {
 	a.list = append(a.list, attribute.Int64(key, int64(min(value, math.MaxInt64))))
 }
 
+// Float implements collector.Visitor.
+func (a *attributes) Float(key string, value float64) {
+	if math.IsInf(value, 0) || math.IsNaN(value) {
+		return
+	}
+	a.list = append(a.list, attribute.Float64(key, value))
+}
+
 // Bool implements collector.Visitor.
 func (a *attributes) Bool(key string, value bool) {
 	a.list = append(a.list, attribute.Bool(key, value))

@@ -229,6 +229,7 @@ func checkRefusals(t *testing.T, spans []*tracepb.Span) {
 	isRoot(t, conflict)
 	compare(t, hit, `INTERNAL 7s..7s ERROR "EADDRNOTAVAIL"
 brink.errno=EADDRNOTAVAIL
+brink.limit.knob=net.ipv4.ip_local_port_range
 brink.limit.max=200
 brink.limit.used=200
 brink.limit=ephemeral_ports
@@ -241,13 +242,16 @@ process.pid=12
 process.user.id=0`)
 	compare(t, conflict, `INTERNAL 8s..8s ERROR "EADDRINUSE"
 brink.errno=EADDRINUSE
+brink.remedy=SO_REUSEPORT on all, by one user
+brink.reuseaddr=false
+brink.reuseport=false
 error.type=address_in_use
 network.local.address=10.0.0.2
 network.local.port=80
 network.transport=tcp
 network.type=ipv4
-8s holder process.pid=77 process.executable.name=nginx network.connection.state=listen network.local.address=10.0.0.2 network.local.port=80
-8s holder network.connection.state=time_wait network.local.address=10.0.0.2 network.local.port=80 network.peer.address=10.0.0.1 network.peer.port=40000`)
+8s holder process.pid=77 process.executable.name=nginx process.user.id=0 network.transport=tcp network.connection.state=listen network.local.address=10.0.0.2 network.local.port=80 brink.reuseaddr=false brink.reuseport=false
+8s holder network.transport=tcp network.connection.state=time_wait network.local.address=10.0.0.2 network.local.port=80 network.peer.address=10.0.0.1 network.peer.port=40000 brink.reuseaddr=false brink.reuseport=false`)
 }
 
 func compare(t *testing.T, s *tracepb.Span, want string) {

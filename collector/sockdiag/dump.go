@@ -2,7 +2,6 @@ package sockdiag
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,6 +15,10 @@ type Query struct {
 	// NetnsPath is the namespace to ask, as /proc/PID/ns/net; empty is this
 	// process's own.
 	NetnsPath string
+	// Protocol is IPPROTO_TCP, which 0 stands for, or IPPROTO_UDP. The kernel
+	// module that knows of UDP (udp_diag) loads on demand; without it an error
+	// comes back.
+	Protocol uint8
 	// LocalPort and PeerPort narrow the dump in the kernel; 0 is any.
 	LocalPort, PeerPort uint16
 	// States is a bit set of 1 << TCP state; 0 is all of them, with sockets
@@ -25,11 +28,21 @@ type Query struct {
 
 // Socket is one socket as inet_diag reports it (struct inet_diag_msg).
 type Socket struct {
-	State       uint8
+	Protocol uint8
+	// State of a UDP socket is 1 if it is connected and 7 if it is not.
+	State uint8
+	// TimeWait is a timewait socket: it has state TIME_WAIT, or FIN_WAIT2 if it
+	// still waits for the peer's FIN.
+	TimeWait    bool
 	Local, Peer netip.AddrPort
+	Interface   uint32 // what it is bound to, SO_BINDTODEVICE; 0 for none
 	Cookie      uint64
 	Inode       uint32 // 0: no file: TIME_WAIT, or closed by its program
-	UID         uint32
+	// UID is 0 of a timewait socket, and before 6.17 of any that has no file.
+	UID uint32
+	// V6Only is IPV6_V6ONLY, which the kernel tells of listeners and of sockets
+	// that are not connected.
+	V6Only, V6OnlyKnown bool
 	// ReceiveQueue and SendQueue are bytes; for a listener they are the
 	// connections that wait to be accepted and the backlog.
 	ReceiveQueue, SendQueue uint32
@@ -46,8 +59,9 @@ const (
 // SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
 const byFamily = 20
 
-// Dump lists TCP sockets, IPv4 and IPv6. A socket that is open for the whole
-// time is in the list; others may be.
+// Dump lists TCP or UDP sockets, IPv4 and IPv6. A socket that is open for the
+// whole time is in the list; others may be. A connection that is not whole yet
+// is there with state SYN_RECV and without an inode, though it holds no port.
 func Dump(q Query) ([]Socket, error) {
 	conn, err := dial(q.NetnsPath)
 	if err != nil {
@@ -61,10 +75,10 @@ func Dump(q Query) ([]Socket, error) {
 			Data:   q.marshal(family),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("dump TCP sockets: %w", err)
+			return nil, fmt.Errorf("dump %s sockets: %w", protocolNames[q.protocol()], err)
 		}
 		for _, m := range messages {
-			if s, err := parse(m.Data); err == nil {
+			if s, err := parse(m.Data, q.protocol()); err == nil {
 				sockets = append(sockets, s)
 			}
 		}
@@ -84,61 +98,25 @@ func dial(netnsPath string) (*netlink.Conn, error) {
 	return netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{NetNS: int(ns.Fd())})
 }
 
+var protocolNames = map[uint8]string{unix.IPPROTO_TCP: "TCP", unix.IPPROTO_UDP: "UDP"}
+
+func (q Query) protocol() uint8 {
+	if q.Protocol == 0 {
+		return unix.IPPROTO_TCP
+	}
+	return q.Protocol
+}
+
 func (q Query) marshal(family uint8) []byte {
 	states := q.States
 	if states == 0 {
 		states = allStates
 	}
 	b := make([]byte, requestSize)
-	b[0], b[1] = family, unix.IPPROTO_TCP
+	b[0], b[1] = family, q.protocol()
 	binary.NativeEndian.PutUint32(b[4:], states)
 	binary.BigEndian.PutUint16(b[8:], q.LocalPort)
 	binary.BigEndian.PutUint16(b[10:], q.PeerPort)
 	binary.NativeEndian.PutUint64(b[48:], ^uint64(0)) // INET_DIAG_NOCOOKIE
 	return b
-}
-
-var errShort = errors.New("short inet_diag message")
-
-// parse reads a struct inet_diag_msg; attributes that may follow are not asked
-// for.
-func parse(b []byte) (Socket, error) {
-	if len(b) < messageSize {
-		return Socket{}, errShort
-	}
-	// the cookie is two 32-bit halves, the lower one first (sock_diag_save_cookie)
-	cookie := uint64(binary.NativeEndian.Uint32(b[44:])) | uint64(binary.NativeEndian.Uint32(b[48:]))<<32
-	return Socket{
-		State:        state(b[1]),
-		Local:        address(b[0], b[8:24], binary.BigEndian.Uint16(b[4:])),
-		Peer:         address(b[0], b[24:40], binary.BigEndian.Uint16(b[6:])),
-		Cookie:       cookie,
-		ReceiveQueue: binary.NativeEndian.Uint32(b[56:]),
-		SendQueue:    binary.NativeEndian.Uint32(b[60:]),
-		UID:          binary.NativeEndian.Uint32(b[64:]),
-		Inode:        binary.NativeEndian.Uint32(b[68:]),
-	}, nil
-}
-
-// Numbers of include/net/tcp_states.h.
-const (
-	closed        = 7
-	boundInactive = 13
-)
-
-// state is 13 for a socket that is bound and nothing else. The kernel has the
-// number in requests only and reports such a socket as closed; no other closed
-// one is in any of its tables.
-func state(reported uint8) uint8 {
-	if reported == closed {
-		return boundInactive
-	}
-	return reported
-}
-
-func address(family uint8, b []byte, port uint16) netip.AddrPort {
-	if family == unix.AF_INET {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), port)
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[:16])).Unmap(), port)
 }

@@ -88,6 +88,29 @@ func listenElsewhere() (path string, port uint16) {
 	return path, uint16(name.(*unix.SockaddrInet4).Port)
 }
 
+// boundElsewhere is bound in a namespace of its own until done; port 0 says that
+// it could not.
+func boundElsewhere(port chan<- uint16, done <-chan struct{}) {
+	runtime.LockOSThread() // and never unlocked: the thread goes with its namespace
+	if unix.Unshare(unix.CLONE_NEWNET) != nil {
+		port <- 0
+		return
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil || unix.Bind(fd, &unix.SockaddrInet4{}) != nil {
+		port <- 0
+		return
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		port <- 0
+		return
+	}
+	port <- addrPort(name).Port()
+	<-done
+	unix.Close(fd)
+}
+
 // A namespace is found by a process that lives in it, and not found any more
 // when that has gone.
 func TestNamespaceOfAnotherProcess(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 type Process struct {
 	PID  uint32
 	Name string // comm
+	FD   int    // its descriptor of the socket, one of them
 }
 
 // Owners finds, by one walk over /proc/*/fd, which process has each of the
@@ -43,7 +44,8 @@ func addOwned(owners map[uint32]Process, inodes map[uint32]bool, dir string, pid
 			continue
 		}
 		if known, ok := owners[inode]; !ok || pid < known.PID {
-			owners[inode] = Process{PID: pid, Name: comm(pid)}
+			fd, _ := strconv.Atoi(e.Name())
+			owners[inode] = Process{PID: pid, Name: comm(pid), FD: fd}
 		}
 	}
 }

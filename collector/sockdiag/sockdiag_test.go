@@ -1,8 +1,6 @@
 package sockdiag
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -109,7 +107,9 @@ func TestOwners(t *testing.T) {
 	}
 	for inode, process := range owners {
 		equal(t, fmt.Sprint("owner of ", inode), process,
-			Process{PID: uint32(os.Getpid()), Name: strings.TrimSpace(string(name))})
+			Process{PID: uint32(os.Getpid()), Name: strings.TrimSpace(string(name)), FD: process.FD})
+		link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", process.FD))
+		equal(t, fmt.Sprint("descriptor of ", inode, ": ", err), link, fmt.Sprintf("socket:[%d]", inode))
 	}
 	equal(t, "owners of nothing", len(Owners(nil)), 0)
 }
@@ -131,45 +131,6 @@ func TestSocketInode(t *testing.T) {
 	if _, ok := socketInode("/no/such/link"); ok {
 		t.Error("a link that is not there is a socket")
 	}
-}
-
-func TestParse(t *testing.T) {
-	b := message(unix.AF_INET, netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:80"))
-	want := Socket{
-		State: established, Cookie: 0x1122334455667788, Inode: 4242, UID: 1000, ReceiveQueue: 3, SendQueue: 4,
-		Local: netip.MustParseAddrPort("10.0.0.1:40000"), Peer: netip.MustParseAddrPort("10.0.0.2:80"),
-	}
-	for _, attributes := range []int{0, 1, 100} {
-		got, err := parse(append(slices.Clone(b), make([]byte, attributes)...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		equal(t, fmt.Sprint("with attributes of ", attributes), got, want)
-	}
-	for _, length := range []int{0, 1, 4, 71} {
-		if _, err := parse(b[:length]); !errors.Is(err, errShort) {
-			t.Errorf("%d bytes: error %v", length, err)
-		}
-	}
-}
-
-func TestMarshal(t *testing.T) {
-	b := Query{LocalPort: 0x1234, PeerPort: 0x5678, States: 1 << listening}.marshal(unix.AF_INET6)
-	equal(t, "length", len(b), requestSize)
-	equal(t, "family and protocol", fmt.Sprint(b[:2]), fmt.Sprint([]byte{unix.AF_INET6, unix.IPPROTO_TCP}))
-	equal(t, "ports", fmt.Sprintf("%x", b[8:12]), "12345678")
-	equal(t, "cookie", fmt.Sprintf("%x", b[48:]), "ffffffffffffffff")
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(make([]byte, messageSize-1))
-	f.Add(message(unix.AF_INET, netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := parse(b); (err == nil) != (len(b) >= messageSize) {
-			t.Errorf("%d bytes: error %v", len(b), err)
-		}
-	})
 }
 
 // pair is a listener and a client that has connected to it.
@@ -233,24 +194,6 @@ func only(t *testing.T, sockets []Socket, want func(Socket) bool) Socket {
 		t.Fatalf("%d sockets, want one: %+v", len(found), found)
 	}
 	return found[0]
-}
-
-// message is a struct inet_diag_msg, spelled out by its offsets.
-func message(family byte, local, peer netip.AddrPort) []byte {
-	b := make([]byte, 72)
-	b[0], b[1] = family, established
-	b[4], b[5] = byte(local.Port()>>8), byte(local.Port())
-	b[6], b[7] = byte(peer.Port()>>8), byte(peer.Port())
-	copy(b[8:], local.Addr().AsSlice())
-	copy(b[24:], peer.Addr().AsSlice())
-	put := func(at int, n uint32) { binary.NativeEndian.PutUint32(b[at:], n) }
-	put(44, 0x55667788)
-	put(48, 0x11223344)
-	put(56, 3)
-	put(60, 4)
-	put(64, 1000)
-	put(68, 4242)
-	return b
 }
 
 func olderThan(t *testing.T, major, minor int) (release string, older bool) {

@@ -40,6 +40,9 @@ func (s *Sink) Accept(f collector.Fact) {
 		s.line(red, f.Time, "limit hit", &f.Owner, f.Local, f.Peer, hit(f))
 	case *collector.BindConflict:
 		s.line(red, f.Time, "bind conflict", &f.Owner, f.Local, netip.AddrPort{}, conflict(f))
+	case *collector.ConnectFailures:
+		s.line(red, f.Time, "failed", &f.Owner, netip.AddrPort{}, netip.AddrPort{},
+			fmt.Sprintf("%d more connects: %s %s", f.Count, unix.ErrnoName(f.Errno), f.Failure))
 	case *collector.TimeWait:
 		s.line(dim, f.Time, "time wait", &f.Owner, f.Local, f.Peer, f.Event.String()+" "+f.State.String())
 	case *collector.StateChange:
@@ -83,6 +86,9 @@ func told(c *collector.Connection) string {
 	if c.Errno != 0 {
 		fmt.Fprintf(&b, "%s ", unix.ErrnoName(c.Errno))
 	}
+	if c.Errno == unix.ETIMEDOUT { // which has three causes
+		fmt.Fprintf(&b, "%s ", c.Failure)
+	}
 	if c.Established() {
 		fmt.Fprintf(&b, "sent %d received %d ", c.BytesSent, c.BytesReceived)
 	}
@@ -104,6 +110,9 @@ func hit(h *collector.LimitHit) string {
 	if h.Errno != 0 {
 		s += " " + unix.ErrnoName(h.Errno)
 	}
+	if h.Outcome != 0 {
+		s += " " + h.Outcome.String()
+	}
 	if h.Used > 0 {
 		s += fmt.Sprintf(" used %d", h.Used)
 	}
@@ -114,28 +123,6 @@ func hit(h *collector.LimitHit) string {
 		s += fmt.Sprintf(" (%d times)", h.Count)
 	}
 	return s
-}
-
-func conflict(b *collector.BindConflict) string {
-	s := unix.ErrnoName(b.Errno)
-	if len(b.Holders) == 0 {
-		return s + " holder not found"
-	}
-	for _, h := range b.Holders {
-		s += " held by " + holder(h)
-	}
-	return s
-}
-
-func holder(h collector.Holder) string {
-	who := "no process"
-	if h.PID != 0 {
-		who = fmt.Sprintf("%d %s", h.PID, printable(h.Name))
-	}
-	if h.Peer.IsValid() {
-		return fmt.Sprintf("%s (%s %s to %s)", who, h.State, h.Local, h.Peer)
-	}
-	return fmt.Sprintf("%s (%s %s)", who, h.State, h.Local)
 }
 
 func text(a netip.AddrPort) string {

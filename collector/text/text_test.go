@@ -14,6 +14,7 @@ import (
 	"brink/bpf"
 	"brink/collector"
 	"brink/collector/limits"
+	"brink/collector/portrule"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,6 +110,10 @@ func written(t *testing.T, colour bool) []byte {
 func facts(t *testing.T) []collector.Fact {
 	when := booted.Add(1500 * time.Millisecond)
 	noPort := netip.AddrPortFrom(clientEnd.Addr(), 0)
+	waiting := collector.Holder{
+		State: collector.TimeWaitState, TimeWait: true, Local: serverEnd, Peer: clientEnd,
+		Unknown: portrule.ReuseAddr | portrule.ReusePort, Rule: portrule.AskerWithoutReuseAddr,
+	}
 	return []collector.Fact{
 		connection(t, true, func(c *collector.Connection) { c.BytesSent, c.BytesReceived = 7, 5 }),
 		connection(t, true, func(c *collector.Connection) { c.Errno, c.Retransmits = unix.ECONNRESET, 3 }),
@@ -122,8 +127,17 @@ func facts(t *testing.T) []collector.Fact {
 		&collector.LimitHit{Time: when, Limit: limits.FileDescriptors, Errno: unix.EMFILE, Max: 1024, Count: 1, Owner: curl},
 		&collector.LimitHit{Time: when, Limit: limits.AcceptQueue, Count: 3},
 		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: serverEnd, Owner: curl, Holders: []collector.Holder{
-			{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd},
-			{State: collector.TimeWaitState, Local: serverEnd, Peer: clientEnd},
+			{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd, Rule: portrule.HolderListens},
+			waiting,
+		}},
+		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: serverEnd, Owner: curl, Holders: []collector.Holder{waiting}},
+		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: serverEnd, Owner: curl, Unnamed: 7, Holders: []collector.Holder{
+			{PID: 7, Name: "nginx", State: collector.Listen, Local: serverEnd, Rule: portrule.HolderListens},
+			{PID: 8, Name: "nginx", State: collector.Listen, Local: serverEnd, Rule: portrule.HolderListens},
+			waiting, waiting,
+		}},
+		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: serverEnd, Owner: curl, Transport: collector.UDP, Holders: []collector.Holder{
+			{PID: 7, Name: "dns", Transport: collector.UDP, State: collector.Closed, Local: netip.MustParseAddrPort("[::]:80"), Rule: portrule.DualStack},
 		}},
 		&collector.BindConflict{Time: when, Errno: unix.EADDRINUSE, Local: netip.MustParseAddrPort("[::]:80"), Owner: curl},
 		&collector.TimeWait{Time: when, Event: collector.TimeWaitEnter, State: collector.FinWait2, Local: clientEnd, Peer: serverEnd, Owner: curl},

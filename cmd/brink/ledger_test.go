@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"brink/collector"
+	"brink/collector/ledger"
+	"brink/experiments/lab"
+	"brink/loader"
+)
+
+// TestLedger: after any mix of 10,000 active closes, the ledger's balance equals
+// the kernel's counters, on each rung that this kernel has; BRINK_RUNGS names
+// those that it must have. An emulated processor does with fewer closes;
+// BRINK_TEST_CLOSES says how many.
+func TestLedger(t *testing.T) {
+	needRoot(t)
+	required := []string{"tracepoint"}
+	if names := os.Getenv("BRINK_RUNGS"); names != "" {
+		required = strings.Split(names, ",")
+	}
+	for _, rung := range []loader.Rung{loader.Fentry, loader.Kprobe, loader.Tracepoint} {
+		t.Run(rung.String(), func(t *testing.T) { testLedger(t, rung, slices.Contains(required, rung.String())) })
+	}
+}
+
+func testLedger(t *testing.T, rung loader.Rung, required bool) {
+	tracer := attachRung(t, rung, required)
+	few := map[string]string{"net.ipv4.tcp_max_tw_buckets": "100"}
+	mixed := newCloser(t, map[string]string{"net.ipv4.tcp_tw_reuse": "0"})
+	hasty := newCloser(t, map[string]string{"net.ipv4.tcp_fin_timeout": "1"})
+	full := newCloser(t, few)
+	short := newCloser(t, map[string]string{"net.ipv4.tcp_tw_reuse": "1", "net.ipv4.ip_local_port_range": "40000 40049"})
+
+	size := before(t, mixed)
+	books, collect := keepBooks(t, tracer, mixed, hasty, full, short)
+	start := time.Now()
+	var served []lab.Socket
+	for _, addr := range families {
+		hasty.orphans(t, addr, 100)
+		full.clientsClose(t, addr, 250)
+		served = append(served, short.clientsClose(t, addr, 50))
+	}
+	ready := time.Now().Add(1500 * time.Millisecond) // tcp_tw_reuse wants a second's age
+	mix(t, mixed, size-hasty.closes-full.closes-short.closes)
+	time.Sleep(time.Until(ready))
+	for _, listener := range served {
+		open := short.connect(t, listener, 50)
+		open.Count = 25 // half of them close, the others hold their tuples
+		short.closeClients(t, open, lab.CloseNormally)
+		short.wanted.Entered += 25
+		short.wanted.ReusedConnect += 50
+	}
+	await(t, "the orphans' timers", func() bool { return hasty.counters(t)["TCP.tw"] == 0 })
+	hasty.wanted.LeftTimer = hasty.wanted.Entered
+	if full.wanted.Overflowed = int64(full.counters(t)["TcpExt.TCPTimeWaitOverflow"]); full.wanted.Overflowed < 390 {
+		t.Errorf("500 closes for 100 places overflowed %d times", full.wanted.Overflowed)
+	}
+	full.wanted.Entered -= full.wanted.Overflowed
+
+	accounts := closeBooks(t, books, collect, mixed, hasty, full, short)
+	closes := mixed.closes + hasty.closes + full.closes + short.closes
+	t.Logf("%d active closes in %v", closes, time.Since(start).Round(10*time.Millisecond))
+	for name, c := range map[string]*closer{"mixed": mixed, "hasty": hasty, "full": full, "short": short} {
+		t.Run(name, func(t *testing.T) { checkAccount(t, accounts[c.Netns()], c, time.Since(start)) })
+	}
+}
+
+func attachRung(t *testing.T, rung loader.Rung, required bool) *loader.Tracer {
+	t.Helper()
+	tracer := must[*loader.Tracer](t)(loader.Attach(loader.Options{Best: rung, Filter: loader.Filter{Dynamic: true}}))
+	t.Cleanup(func() { tracer.Close() })
+	if m := tracer.Mode("state"); m.Rung != rung && required {
+		t.Fatalf("this kernel should have %s: %+v", rung, m.Refusals)
+	} else if m.Rung != rung {
+		t.Skipf("this kernel has no %s: %+v", rung, m.Refusals)
+	}
+	return tracer
+}
+
+// before closes 50 connections that the ledger will find there, and says how
+// many more this machine closes in good time.
+func before(t *testing.T, c *closer) (closes int) {
+	start := time.Now()
+	c.clientsClose(t, families[0], 25)
+	c.clientsClose(t, families[1], 25)
+	c.settle(t)
+	c.wanted, c.closes = ledger.Figures{Before: 50}, 0
+	if n, err := strconv.Atoi(os.Getenv("BRINK_TEST_CLOSES")); err == nil {
+		return n
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Logf("50 closes took %v: an emulated processor", took)
+		return 2000
+	}
+	return 10000
+}
+
+func keepBooks(t *testing.T, tracer *loader.Tracer, labs ...*closer) (books, *collector.Collector) {
+	t.Helper()
+	for _, l := range labs {
+		if err := tracer.AllowNetns(l.Netns()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := openBooks(tracer, loader.Filter{})
+	collect := newCollector(tracer, nil, b)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- collect.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return b, collect
+}
+
+// mix closes in random ways, in batches of random sizes.
+func mix(t *testing.T, c *closer, closes int) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("the mix's seed is %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	ways := []struct {
+		most  int
+		close func(*testing.T, netip.Addr, int)
+	}{
+		{500, func(t *testing.T, addr netip.Addr, n int) { c.clientsClose(t, addr, n) }}, {500, c.serversClose}, {200, c.orphansTurn}, {100, c.killed}, {100, c.reset}, {30, c.reusedBySYN},
+	}
+	for turn := 0; c.closes < closes; turn++ {
+		way := ways[turn%len(ways)] // each at least once
+		if turn >= len(ways) {
+			way = ways[random.IntN(len(ways))]
+		}
+		way.close(t, families[random.IntN(len(families))], 1+random.IntN(way.most))
+	}
+}
+
+func (c *closer) counters(t *testing.T) map[string]uint64 {
+	t.Helper()
+	return must[map[string]uint64](t)(c.Counters(t.Context()))
+}
+
+// settle waits until nothing more happens: a FIN may wait for a delayed ACK.
+func (c *closer) settle(t *testing.T) {
+	t.Helper()
+	await(t, "peace", func() bool {
+		before := c.counters(t)
+		time.Sleep(250 * time.Millisecond)
+		after := c.counters(t)
+		return before["TcpExt.TW"] == after["TcpExt.TW"] && before["TCP.tw"] == after["TCP.tw"] && c.count(t, collector.FinWait1) == 0
+	})
+}
+
+func closeBooks(t *testing.T, b books, collect *collector.Collector, labs ...*closer) map[uint32]*ledger.Account {
+	t.Helper()
+	for _, l := range labs {
+		l.settle(t)
+	}
+	if err := collect.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.End(ledger.Namespaces())
+	if s := must[collector.Summary](t)(collect.Summary()); s.Total() != 0 {
+		t.Errorf("evidence was lost: %+v", s)
+	}
+	accounts := map[uint32]*ledger.Account{}
+	for _, a := range b.Accounts() {
+		accounts[a.Netns] = &a
+	}
+	return accounts
+}
+
+func checkAccount(t *testing.T, a *ledger.Account, c *closer, elapsed time.Duration) {
+	if a == nil {
+		t.Fatal("there is no account")
+	}
+	t.Logf("%+v, by %+v, kernel %+v", a.Figures, a.By, *a.Kernel)
+	if !a.Balanced() {
+		t.Errorf("differences %v: %s", a.Differences, a.Reason)
+	}
+	got := a.Figures
+	got.Entered, got.EnteredFinWait2, got.Turned = got.Entered+got.EnteredFinWait2, 0, 0
+	if elapsed > 50*time.Second { // the first have left by now
+		got.LeftTimer, c.wanted.LeftTimer = 0, 0
+	}
+	if got != c.wanted {
+		t.Errorf("figures\n%+v, not\n%+v", got, c.wanted)
+	}
+	sum := a.Other
+	for _, d := range a.Destinations {
+		sum.Entered, sum.Now = sum.Entered+d.Entered, sum.Now+d.Now
+	}
+	if sum.Entered != got.Entered || sum.Now != a.Now() {
+		t.Errorf("all destinations together entered %d and are %d: %+v", sum.Entered, sum.Now, a.Destinations)
+	}
+}
