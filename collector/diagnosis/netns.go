@@ -1,0 +1,65 @@
+package diagnosis
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"brink/collector/limits"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is the network namespace to look at. The zero value is this
+// process's own.
+type Namespace struct {
+	Netns uint32 // inode number
+	Path  string // such as /proc/PID/ns/net
+}
+
+// Own is this process's namespace.
+func Own() Namespace { return Namespace{Netns: limits.OwnNetns()} }
+
+// Inside calls f in the namespace: to stay in the own one takes no privilege.
+// A thread that has entered another one ends there with its goroutine, so that
+// no other ever runs in the wrong namespace.
+func (n Namespace) Inside(f func() error) error {
+	if n.Path == "" || n.Netns == limits.OwnNetns() {
+		return f()
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good
+		done <- n.enter(f)
+	}()
+	return <-done
+}
+
+func (n Namespace) enter(f func() error) error {
+	target, err := os.Open(n.Path)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", n.Path, err)
+	}
+	return f()
+}
+
+// setting reads a sysctl of the calling thread's namespace; empty if there is
+// none of that name.
+func setting(name string) string {
+	value, _ := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	return strings.TrimSpace(string(value))
+}
+
+// settingNumber is a setting's number, or what the kernel does without it.
+func settingNumber(name string, without uint64) uint64 {
+	if n, err := strconv.ParseUint(setting(name), 10, 64); err == nil {
+		return n
+	}
+	return without
+}
