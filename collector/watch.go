@@ -65,8 +65,12 @@ func (w *Watch) Look(ctx context.Context, namespaces map[uint32]string, c *Colle
 			}
 		}
 	}
+}
+
+// Forget drops the namespaces that are not among these any more.
+func (w *Watch) Forget(alive map[uint32]string) {
 	for netns := range w.seen {
-		if _, alive := namespaces[netns]; !alive {
+		if _, ok := alive[netns]; !ok {
 			delete(w.seen, netns)
 		}
 	}

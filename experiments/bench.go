@@ -22,6 +22,10 @@ type Bench struct {
 	Client    *lab.Worker
 	Listeners []lab.Socket
 	servers   []serving // where one process cannot hold all connections
+
+	labs []*lab.Lab // beside the first
+	join func(context.Context, *lab.Lab) error
+
 	// Notes carry a leg's own findings from Push to Inspect.
 	Notes map[string]int
 }
@@ -61,13 +65,36 @@ func (b *Bench) addAddresses(ctx context.Context, f Family, n int) error {
 	return nil
 }
 
-// worker starts a worker and notes it.
-func (b *Bench) worker(ctx context.Context, o lab.WorkerOptions) (*lab.Worker, error) {
-	w, err := b.Lab.Worker(ctx, o)
+// another makes a further lab, to be linked with the first one: another host. It
+// counts to the same leg, and goes with it.
+func (b *Bench) another(ctx context.Context) (*lab.Lab, error) {
+	l, err := lab.New(ctx, lab.Options{Beside: b.Lab})
+	if err != nil {
+		return nil, err
+	}
+	b.labs = append(b.labs, l)
+	return l, b.join(ctx, l)
+}
+
+func (b *Bench) closeLabs() (err error) {
+	for _, l := range b.labs {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}
+
+// workerIn starts a worker in one of the labs and notes it.
+func (b *Bench) workerIn(ctx context.Context, l *lab.Lab, o lab.WorkerOptions) (*lab.Worker, error) {
+	w, err := l.Worker(ctx, o)
 	if err == nil {
 		b.Workers = append(b.Workers, w)
 	}
 	return w, err
+}
+
+// worker starts a worker in the first lab and notes it.
+func (b *Bench) worker(ctx context.Context, o lab.WorkerOptions) (*lab.Worker, error) {
+	return b.workerIn(ctx, b.Lab, o)
 }
 
 // pair starts one server and one client.
@@ -129,9 +156,14 @@ func (b *Bench) closeAll(ctx context.Context) error {
 func (b *Bench) awaitQuiet(ctx context.Context) error {
 	quiet := false
 	err := b.await(ctx, func() (bool, error) {
-		counters, err := b.Lab.Counters(ctx)
-		quiet = counters["TCP.inuse"]+counters["TCP6.inuse"] == 0
-		return quiet, err
+		for _, l := range append([]*lab.Lab{b.Lab}, b.labs...) {
+			counters, err := l.Counters(ctx)
+			quiet = counters["TCP.inuse"]+counters["TCP6.inuse"] == 0
+			if err != nil || !quiet {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	if err == nil && !quiet {
 		return errors.New("TCP sockets of the lab stay although every one was closed")

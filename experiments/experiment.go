@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"syscall"
 	"time"
@@ -38,19 +39,24 @@ const (
 	Ports     Group = "ports"
 	Queues    Group = "queues"
 	Resources Group = "resources"
+	Multiplex Group = "multiplexing"
 )
 
-var groups = []Group{Identity, Ports, Queues, Resources}
+var groups = []Group{Identity, Ports, Queues, Resources, Multiplex}
 
 // Size says how far to push.
 type Size struct {
 	// Full uses the host's real values instead of small ones.
 	Full bool
+	// HostWide also pushes limits of the whole host, on a machine made for it.
+	HostWide bool
 }
 
 // Leg is one push in one lab.
 type Leg struct {
 	Name string
+	// Limit is the one that this leg pushes, where it is not the experiment's.
+	Limit collector.Limit
 	// Prepare sets the lab up: settings, addresses, listeners.
 	Prepare func(context.Context, *Bench) error
 	// Predict reads the settings back and computes; nothing has been pushed yet.
@@ -74,6 +80,14 @@ type Prediction struct {
 	// kernel's refusal then has no errno, and the program is told later (Errno)
 	// or never.
 	Apart bool
+	// Within is how far, as a part of Value, a measurement may be from it: for
+	// rates and sizes, which no formula gives to the last digit. 0: not at all.
+	Within float64
+}
+
+// agrees reports whether a measured value is the predicted one.
+func (p Prediction) agrees(value int) bool {
+	return math.Abs(float64(value-p.Value)) <= p.Within*math.Abs(float64(p.Value))
 }
 
 // refusal reports whether the push is to end with one.

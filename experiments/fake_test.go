@@ -42,9 +42,11 @@ func (k *fakeKernel) Watch(_ context.Context, l *lab.Lab, leg string) error {
 	return k.watchErr
 }
 
+func (k *fakeKernel) Join(context.Context, *lab.Lab) error { return nil }
+
 func (k *fakeKernel) Settle(context.Context) error { return k.settleErr }
 
-func (k *fakeKernel) Evidence(context.Context, *lab.Lab) (memory.Evidence, error) {
+func (k *fakeKernel) Evidence(context.Context, ...*lab.Lab) (memory.Evidence, error) {
 	k.released++
 	k.total += k.lost
 	if k.ended != nil {

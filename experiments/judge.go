@@ -55,7 +55,7 @@ func againstMeasurement(p Prediction, m Measurement) string {
 	switch {
 	case m.Problem != "":
 		return "measured: " + m.Problem
-	case m.Value != p.Value:
+	case !p.agrees(m.Value):
 		return fmt.Sprintf("predicted %d %s, measured %d (%s)", p.Value, p.Unit, m.Value, errnoWord(m.Errno))
 	case m.Errno != p.Errno:
 		return fmt.Sprintf("predicted %s, measured %s", errnoWord(p.Errno), errnoWord(m.Errno))

@@ -43,6 +43,8 @@ type Predicted struct {
 	Formula string `json:"formula"`
 	Inputs  inputs `json:"inputs"`
 	Errno   string `json:"brink.errno,omitempty"`
+	// Within is how far a measurement may be from the value, as a part of it.
+	Within float64 `json:"within,omitempty"`
 }
 
 // Measured is a measurement as it is written.
@@ -99,7 +101,7 @@ func (in inputs) MarshalJSON() ([]byte, error) {
 }
 
 func (leg *LegResult) predicted(p Prediction) {
-	leg.Predicted = &Predicted{Value: p.Value, Unit: p.Unit, Formula: p.Formula, Inputs: p.Inputs}
+	leg.Predicted = &Predicted{Value: p.Value, Unit: p.Unit, Formula: p.Formula, Inputs: p.Inputs, Within: p.Within}
 	if p.Errno != 0 {
 		leg.Predicted.Errno = unix.ErrnoName(p.Errno)
 	}

@@ -18,11 +18,14 @@ type Kernel interface {
 	// Watch begins to gather evidence about a lab's namespace, as part of the
 	// named leg.
 	Watch(ctx context.Context, l *lab.Lab, leg string) error
+	// Join adds a further namespace to the leg that Watch began.
+	Join(ctx context.Context, l *lab.Lab) error
 	// Settle waits until everything told so far has been looked into, while the
 	// sockets that it is about are still there.
 	Settle(context.Context) error
-	// Evidence ends that, once everything told so far has arrived.
-	Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error)
+	// Evidence ends that, once everything told so far has arrived: what the kernel
+	// told of all these labs.
+	Evidence(ctx context.Context, labs ...*lab.Lab) (memory.Evidence, error)
 	// Lost is the evidence lost since brink began: of anything that all hooks
 	// share, and what the kernel skipped of the named ones.
 	Lost(hooks ...string) (uint64, error)
@@ -101,14 +104,15 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 	if err := r.Kernel.Watch(ctx, l, leg.Name); err != nil {
 		return err
 	}
-	b := &Bench{Lab: l, Size: r.Size}
+	b := &Bench{Lab: l, Size: r.Size, join: r.Kernel.Join}
+	defer func() { err = errors.Join(err, b.closeLabs()) }()
 	p, m, pushErr := r.push(ctx, e, leg, b, result)
-	evidence, err := r.evidence(ctx, e, l, lostBefore) // also after a failure: it ends what Watch began
+	evidence, err := r.evidence(ctx, e, b, lostBefore) // also after a failure: it ends what Watch began
 	if err := cmp.Or(pushErr, err); err != nil {
 		return err
 	}
 	result.evidence(evidence, r.Kernel.Source)
-	result.Verdict, result.Reason = judge(e.Limit, p, m, evidence)
+	result.Verdict, result.Reason = judge(cmp.Or(leg.Limit, e.Limit), p, m, evidence)
 	if result.Verdict == Held && leg.Inspect != nil {
 		if reason := leg.Inspect(b, m, evidence.Evidence); reason != "" {
 			result.Verdict, result.Reason = Refuted, reason
@@ -139,9 +143,9 @@ func (r *Runner) push(ctx context.Context, e Experiment, leg Leg, b *Bench, resu
 	return p, m, b.closeAll(ctx)
 }
 
-// evidence takes what the kernel has told of a lab.
-func (r *Runner) evidence(ctx context.Context, e Experiment, l *lab.Lab, lostBefore uint64) (Evidence, error) {
-	told, err := r.Kernel.Evidence(ctx, l)
+// evidence takes what the kernel has told of a leg's labs.
+func (r *Runner) evidence(ctx context.Context, e Experiment, b *Bench, lostBefore uint64) (Evidence, error) {
+	told, err := r.Kernel.Evidence(ctx, append([]*lab.Lab{b.Lab}, b.labs...)...)
 	if err != nil {
 		return Evidence{}, fmt.Errorf("wait for the kernel's evidence: %w", err)
 	}

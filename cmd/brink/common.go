@@ -65,7 +65,9 @@ func keepWatching(ctx context.Context, watch *collector.Watch, c *collector.Coll
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		watch.Look(ctx, sockdiag.Namespaces(), c)
+		namespaces := sockdiag.Namespaces()
+		watch.Look(ctx, namespaces, c)
+		watch.Forget(namespaces)
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

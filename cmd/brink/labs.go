@@ -91,12 +91,17 @@ func verdictInWords(r experiments.Result) string {
 
 // Watch implements experiments.Kernel.
 func (k *labKernel) Watch(ctx context.Context, l *lab.Lab, leg string) error {
+	k.leg = k.experiment.StartLeg(leg)
+	return k.Join(ctx, l)
+}
+
+// Join implements experiments.Kernel.
+func (k *labKernel) Join(ctx context.Context, l *lab.Lab) error {
 	namespace, err := os.Open(l.NetnsPath())
 	if err != nil {
 		return fmt.Errorf("hold the lab's namespace: %w", err)
 	}
 	k.namespaces = append(k.namespaces, namespace)
-	k.leg = k.experiment.StartLeg(leg)
 	k.exporter.Adopt(l.Netns(), k.leg)
 	k.lookAtCounters(ctx, l)
 	return k.tracer.AllowNetns(l.Netns())
@@ -106,17 +111,26 @@ func (k *labKernel) Watch(ctx context.Context, l *lab.Lab, leg string) error {
 func (k *labKernel) Settle(ctx context.Context) error { return k.collect.Sync(ctx) }
 
 // Evidence implements experiments.Kernel.
-func (k *labKernel) Evidence(ctx context.Context, l *lab.Lab) (memory.Evidence, error) {
-	k.lookAtCounters(ctx, l)
+func (k *labKernel) Evidence(ctx context.Context, labs ...*lab.Lab) (memory.Evidence, error) {
+	k.lookAtCounters(ctx, labs...)
 	err := k.collect.Sync(ctx)
 	k.leg.End(err)
-	k.exporter.Release(l.Netns())
-	return k.memory.Take(l.Netns()), errors.Join(err, k.tracer.ForbidNetns(l.Netns()))
+	var numbers []uint32
+	for _, l := range labs {
+		k.exporter.Release(l.Netns())
+		err = errors.Join(err, k.tracer.ForbidNetns(l.Netns()))
+		numbers = append(numbers, l.Netns())
+	}
+	return k.memory.Take(numbers...), err
 }
 
-// lookAtCounters reads the lab's counters of what no hook tells.
-func (k *labKernel) lookAtCounters(ctx context.Context, l *lab.Lab) {
-	k.watch.Look(ctx, map[uint32]string{l.Netns(): l.NetnsPath()}, k.collect)
+// lookAtCounters reads the labs' counters of what no hook tells.
+func (k *labKernel) lookAtCounters(ctx context.Context, labs ...*lab.Lab) {
+	namespaces := map[uint32]string{}
+	for _, l := range labs {
+		namespaces[l.Netns()] = l.NetnsPath()
+	}
+	k.watch.Look(ctx, namespaces, k.collect)
 }
 
 // Lost implements experiments.Kernel.

@@ -30,6 +30,7 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			jsonFlag(), rungFlag(),
 			&cli.BoolFlag{Name: "full", Usage: "push to the host's real values instead of small ones"},
+			&cli.BoolFlag{Name: "host-wide", Usage: "push limits of the whole host, too: only on a machine made for it"},
 			&cli.StringFlag{Name: "out", Value: "brink-report", Usage: "write results.jsonl and spans.otlp.jsonl into `DIR`"},
 		},
 		Action: run,
@@ -58,7 +59,7 @@ func run(c *cli.Context) (err error) {
 	if advice := kernel.tracer.Advice(); advice != "" {
 		fmt.Fprintf(os.Stderr, "brink: running without kernel evidence: %s\n", advice)
 	}
-	runner := kernel.runner(experiments.Size{Full: c.Bool("full")})
+	runner := kernel.runner(experiments.Size{Full: c.Bool("full"), HostWide: c.Bool("host-wide")})
 	results, err := runAll(c, runner, chosen, files)
 	if err != nil {
 		return err

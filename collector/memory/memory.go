@@ -69,22 +69,46 @@ func (s *Sink) Accept(f collector.Fact) {
 	}
 }
 
-// Take returns a namespace's evidence and forgets it.
-func (s *Sink) Take(netns uint32) Evidence {
+// Take returns the evidence of these namespaces together and forgets it.
+func (s *Sink) Take(namespaces ...uint32) Evidence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := *s.of(netns)
-	delete(s.evidence, netns)
+	e := newEvidence()
+	for _, netns := range namespaces {
+		e.add(s.of(netns))
+		delete(s.evidence, netns)
+	}
 	slices.SortFunc(e.Hits, func(a, b Hit) int {
 		return cmp.Or(cmp.Compare(a.Limit, b.Limit), cmp.Compare(a.Errno, b.Errno), cmp.Compare(a.Hook, b.Hook))
 	})
-	return e
+	return *e
+}
+
+func (e *Evidence) add(other *Evidence) {
+	e.Connections += other.Connections
+	e.Failed += other.Failed
+	e.Partial += other.Partial
+	e.Turned += other.Turned
+	e.Conflicts = append(e.Conflicts, other.Conflicts...)
+	for _, h := range other.Hits {
+		e.hit(h)
+	}
+	for step, n := range other.TimeWaits {
+		e.TimeWaits[step] += n
+	}
+	for errno, n := range other.Errors {
+		e.Errors[errno] += n
+	}
+}
+
+func newEvidence() *Evidence {
+	return &Evidence{TimeWaits: map[collector.TimeWaitEvent]int{}, Errors: map[unix.Errno]int{}}
 }
 
 func (s *Sink) of(netns uint32) *Evidence {
 	e := s.evidence[netns]
 	if e == nil {
-		e = &Evidence{TimeWaits: map[collector.TimeWaitEvent]int{}, Errors: map[unix.Errno]int{}}
+		e = newEvidence()
 		s.evidence[netns] = e
 	}
 	return e
