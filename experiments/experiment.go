@@ -20,7 +20,8 @@ type Experiment struct {
 	Question string
 	// Expect is the prediction in words, for people who choose.
 	Expect string
-	Limit  collector.Limit
+	// Limit is the one that is pushed; zero where no limit of the kernel is.
+	Limit collector.Limit
 	// Hooks are the rows of the loader's table that the evidence rests on.
 	Hooks []string
 	// Takes is the expected duration at default size.
@@ -118,9 +119,18 @@ type Measurement struct {
 	// TimeWaits is how many connections were closed actively, which leaves a
 	// timewait socket each.
 	TimeWaits int
+	// Findings are worth to be known and not part of the verdict.
+	Findings []Finding
 	// Problem is what user space itself saw go wrong, such as a server that
 	// was reached by the wrong client. It refutes.
 	Problem string
+}
+
+// Finding is a figure that a push brought to light beside its measurement.
+type Finding struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
 }
 
 var registry []Experiment

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 
 	"brink/collector"
@@ -102,18 +103,22 @@ func errnoInHit(errno syscall.Errno) string {
 	return unix.ErrnoName(errno)
 }
 
-// worst is the verdict of several legs together: the first that is not held.
-func worst(legs []LegResult) (Verdict, string) {
-	for _, verdict := range []Verdict{Refuted, Inconclusive, Skipped} {
-		for i, leg := range legs {
-			if leg.Verdict != verdict {
-				continue
-			}
-			if i == 0 {
-				return verdict, leg.Reason
-			}
-			return verdict, leg.Name + ": " + leg.Reason
+// together is the verdict of several legs: refuted or inconclusive if one of them
+// is, and skipped only if nothing was left to hold.
+func together(legs []LegResult) (Verdict, string) {
+	for _, verdict := range []Verdict{Refuted, Inconclusive} {
+		if i := first(legs, verdict); i == 0 {
+			return verdict, legs[i].Reason
+		} else if i > 0 {
+			return verdict, legs[i].Name + ": " + legs[i].Reason
 		}
 	}
+	if first(legs, Held) < 0 {
+		return Skipped, legs[0].Reason
+	}
 	return Held, ""
+}
+
+func first(legs []LegResult, verdict Verdict) int {
+	return slices.IndexFunc(legs, func(leg LegResult) bool { return leg.Verdict == verdict })
 }

@@ -157,7 +157,7 @@ func TestJudgeDisagreement(t *testing.T) {
 	}
 }
 
-func TestWorst(t *testing.T) {
+func TestTogether(t *testing.T) {
 	held, refuted := LegResult{Name: "a", Verdict: Held}, LegResult{Name: "b", Verdict: Refuted, Reason: "so"}
 	open, skipped := LegResult{Name: "c", Verdict: Inconclusive, Reason: "lost"}, LegResult{Name: "d", Verdict: Skipped, Reason: "no"}
 	for _, row := range []struct {
@@ -172,10 +172,11 @@ func TestWorst(t *testing.T) {
 		{"a later one has its name", []LegResult{held, refuted}, Refuted, "b: so"},
 		{"refuted above inconclusive", []LegResult{open, skipped, refuted}, Refuted, "b: so"},
 		{"inconclusive above skipped", []LegResult{held, skipped, open}, Inconclusive, "c: lost"},
-		{"skipped above held", []LegResult{held, skipped}, Skipped, "d: no"},
+		{"held beside skipped", []LegResult{skipped, held}, Held, ""},
+		{"all skipped", []LegResult{skipped, skipped}, Skipped, "no"},
 		{"the first of a kind", []LegResult{held, open, {Name: "e", Verdict: Inconclusive}}, Inconclusive, "c: lost"},
 	} {
-		verdict, reason := worst(row.legs)
+		verdict, reason := together(row.legs)
 		equal(t, row.name, verdict, row.verdict)
 		equal(t, row.name+": reason", reason, row.reason)
 	}

@@ -19,6 +19,7 @@ type Result struct {
 	Predicted  *Predicted   `json:"predicted,omitempty"`
 	Measured   *Measured    `json:"measured,omitempty"`
 	Evidence   EvidenceJSON `json:"evidence"`
+	Findings   []Finding    `json:"findings,omitempty"`
 	Verdict    Verdict      `json:"verdict"`
 	Reason     string       `json:"reason"`
 	Duration   float64      `json:"duration_seconds"`
@@ -31,6 +32,7 @@ type LegResult struct {
 	Predicted *Predicted   `json:"predicted,omitempty"`
 	Measured  *Measured    `json:"measured,omitempty"`
 	Evidence  EvidenceJSON `json:"evidence"`
+	Findings  []Finding    `json:"findings,omitempty"`
 	Verdict   Verdict      `json:"verdict"`
 	Reason    string       `json:"reason"`
 	Duration  float64      `json:"duration_seconds"`
@@ -109,6 +111,7 @@ func (leg *LegResult) predicted(p Prediction) {
 
 func (leg *LegResult) measured(p Prediction, m Measurement) {
 	leg.Measured = &Measured{Value: m.Value, Unit: p.Unit, Refusals: m.Refusals}
+	leg.Findings = m.Findings
 	if m.Errno != 0 {
 		leg.Measured.Errno = unix.ErrnoName(m.Errno)
 		leg.Measured.ErrorType = collector.ErrorType(m.Errno)

@@ -33,7 +33,7 @@ func result(legs ...LegResult) Result {
 		Experiment: "ephemeral-ports", Question: "how many connections from <one> address & port?", Limit: "ephemeral_ports",
 		Predicted: legs[0].Predicted, Measured: legs[0].Measured, Evidence: legs[0].Evidence, Duration: 0.4,
 	}
-	r.Verdict, r.Reason = worst(legs)
+	r.Verdict, r.Reason = together(legs)
 	if len(legs) > 1 {
 		r.Legs = legs
 	}

@@ -57,10 +57,10 @@ func (r *Runner) Run(ctx context.Context, e Experiment) Result {
 	}
 	result := Result{
 		Experiment: e.Name, Question: e.Question, Limit: e.Limit.String(),
-		Predicted: legs[0].Predicted, Measured: legs[0].Measured, Evidence: legs[0].Evidence,
+		Predicted: legs[0].Predicted, Measured: legs[0].Measured, Evidence: legs[0].Evidence, Findings: legs[0].Findings,
 		Duration: time.Since(began).Round(time.Millisecond).Seconds(),
 	}
-	result.Verdict, result.Reason = worst(legs)
+	result.Verdict, result.Reason = together(legs)
 	if len(legs) > 1 {
 		result.Legs = legs
 	}

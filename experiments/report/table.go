@@ -20,14 +20,22 @@ func Table(t table.Writer, results []experiments.Result, colour bool) {
 			r.Experiment, predicted(r.Predicted), measured(r.Measured), evidence(r.Evidence),
 			r.Evidence.Mode, verdict(r.Verdict, r.Reason, colour), fmt.Sprintf("%.1f", r.Duration),
 		})
+		found(t, r.Findings)
 		for _, leg := range r.Legs[min(1, len(r.Legs)):] {
 			t.AppendRow(table.Row{
 				"  " + leg.Name, predicted(leg.Predicted), measured(leg.Measured), evidence(leg.Evidence),
 				leg.Evidence.Mode, verdict(leg.Verdict, leg.Reason, colour), fmt.Sprintf("%.1f", leg.Duration),
 			})
+			found(t, leg.Findings)
 		}
 	}
 	t.Render()
+}
+
+func found(t table.Writer, findings []experiments.Finding) {
+	for _, f := range findings {
+		t.AppendRow(table.Row{"    " + f.Name, "", fmt.Sprintf("%.4g %s", f.Value, f.Unit)})
+	}
 }
 
 func predicted(p *experiments.Predicted) string {
