@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"brink/experiments/lab"
@@ -92,6 +93,7 @@ func (m Measurement) plus(n Measurement) Measurement {
 	sum := Measurement{
 		Value: m.Value + n.Value, Errno: m.Errno, Endpoints: m.Endpoints + n.Endpoints,
 		Refusals: m.Refusals + n.Refusals, TimeWaits: m.TimeWaits + n.TimeWaits, Problem: m.Problem,
+		Findings: slices.Concat(m.Findings, n.Findings),
 	}
 	if sum.Errno == 0 {
 		sum.Errno = n.Errno

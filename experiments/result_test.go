@@ -3,6 +3,7 @@ package experiments
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,11 +134,11 @@ func TestInputsThatAreNoJSON(t *testing.T) {
 }
 
 func TestPlus(t *testing.T) {
-	one := Measurement{Value: 1, Endpoints: 2, Refusals: 3, TimeWaits: 4}
+	one := Measurement{Value: 1, Endpoints: 2, Refusals: 3, TimeWaits: 4, Findings: []Finding{{"a", 1, "b"}}}
 	two := Measurement{Value: 10, Errno: syscall.EMFILE, Endpoints: 20, Refusals: 30, TimeWaits: 40, Problem: "second"}
-	sum := Measurement{Value: 11, Errno: syscall.EMFILE, Endpoints: 22, Refusals: 33, TimeWaits: 44, Problem: "second"}
-	equal(t, "sum", one.plus(two), sum)
+	sum := Measurement{Value: 11, Errno: syscall.EMFILE, Endpoints: 22, Refusals: 33, TimeWaits: 44, Problem: "second", Findings: one.Findings}
+	equal(t, "sum", fmt.Sprint(one.plus(two)), fmt.Sprint(sum))
 	one.Errno, one.Problem = syscall.EADDRINUSE, "first"
 	sum.Errno, sum.Problem = one.Errno, one.Problem
-	equal(t, "the first refusal and problem stay", one.plus(two), sum)
+	equal(t, "the first refusal and problem stay", fmt.Sprint(one.plus(two)), fmt.Sprint(sum))
 }
