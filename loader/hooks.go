@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"slices"
 
 	"brink/bpf"
 )
@@ -323,6 +324,9 @@ var hooks = []Hook{
 		},
 	},
 }
+
+// Hooks is the table: all that brink can see, whatever this kernel allows.
+func Hooks() []Hook { return slices.Clone(hooks) }
 
 func indexOf(id bpf.BrinkHook) int {
 	for i := range hooks {

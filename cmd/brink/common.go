@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,7 +53,7 @@ func modesInWords(t *loader.Tracer) string {
 // polled are the limits whose refusals no hook tells of here.
 func polled(t *loader.Tracer) (list []collector.Limit) {
 	for l := range limits.All() {
-		if t.Mode(l.String()).Rung == loader.Poll {
+		if slices.ContainsFunc(l.Entry().Hooks, func(hook string) bool { return t.Mode(hook).Rung == loader.Poll }) {
 			list = append(list, l)
 		}
 	}
