@@ -21,6 +21,9 @@ var mayImport = map[string][]string{
 	"brink/collector/sockdiag": {},
 	"brink/collector/portrule": {},
 	"brink/collector/limits":   {"brink/collector/sockdiag", "brink/bpf"},
+	"brink/collector/diagnosis": {
+		"brink/collector", "brink/collector/limits", "brink/collector/portrule", "brink/collector/sockdiag",
+	},
 	"brink/collector/jsonl":    {"brink/collector"},
 	"brink/collector/ledger":   {"brink/collector", "brink/collector/sockdiag"},
 	"brink/collector/memory":   {"brink/collector", "brink/collector/limits"},

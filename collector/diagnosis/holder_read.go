@@ -100,6 +100,29 @@ func identify(holders []Holder) {
 			h.Options, h.Unknown = portrule.Options(options), 0
 		}
 	}
+	inherit(holders)
+}
+
+// inherit gives a connection that waits to be accepted, which no process can be
+// asked about, the options of the listener that it was cloned from
+// (inet_csk_clone_lock): if all listeners of the port have the same.
+func inherit(holders []Holder) {
+	var from *Holder
+	for i := range holders {
+		h := &holders[i]
+		if !h.listens() {
+			continue
+		}
+		if h.Unknown != 0 || from != nil && from.Options != h.Options {
+			return
+		}
+		from = h
+	}
+	for i := range holders {
+		if h := &holders[i]; from != nil && h.waitsForAccept() {
+			h.Options, h.Unknown = from.Options, 0
+		}
+	}
 }
 
 // listsBound reports whether sock_diag lists sockets that are bound and nothing

@@ -71,7 +71,7 @@ func (p *Port) connectionFindings() (list []Finding) {
 		list = append(list, p.connectionFinding(g))
 	}
 	if n := len(groups) - len(list); n > 0 {
-		list = append(list, Finding{Kind: Connected, Source: socketsSource, Text: fmt.Sprintf("%s more have connections from this port.", plural(n, "process"+"es"[:0]))})
+		list = append(list, Finding{Kind: Connected, Source: socketsSource, Text: fmt.Sprintf("%s more have connections from this port.", plural(n, "process"))})
 	}
 	return list
 }
@@ -165,8 +165,11 @@ func queueFinding(r limits.Reading) Finding {
 	return f
 }
 
-// catalogueFix is the catalogue's advice, which has the costs in it.
-func catalogueFix(l limits.Limit) []Fix { return []Fix{{Advice: l.Entry().Advice}} }
+// catalogueFix is the catalogue's advice, which has the costs in it. It speaks of
+// the knob, which stands before it.
+func catalogueFix(l limits.Limit) []Fix {
+	return []Fix{{Advice: l.Entry().Knob + ": " + l.Entry().Advice}}
+}
 
 func countsInWords(counts map[collector.State]int) string {
 	states := slices.SortedFunc(maps.Keys(counts), func(a, b collector.State) int {

@@ -28,12 +28,26 @@ func (p *Port) Diagnose() *Diagnosis {
 	d.add(p.privileged()...)
 	d.add(p.chosen())
 	d.add(p.elsewhere()...)
-	d.add(p.Watched.findings(p.Watched.Refusals)...)
+	d.add(p.Watched.findings(p.refusals())...)
 	if !p.anyTCP() {
 		d.unknown("What the kernel answers to other hosts that connect to a port where nobody listens (a reset) is told by no hook.")
 	}
 	d.unknown(p.Unread...)
 	return d
+}
+
+// refusals are those with the port at either end. A storm of failures is told
+// without addresses; the kernel's filter has let it pass.
+func (p *Port) refusals() (list []Refusal) {
+	listens := p.count((*Holder).listens) > 0
+	for _, r := range p.Watched.Refusals {
+		nowhere := !r.Local.IsValid() && !r.Peer.IsValid()
+		mayBe := r.unowned() && r.byListener() && listens
+		if r.Local.Port() == p.Number || r.Peer.Port() == p.Number || nowhere && r.PID != 0 || mayBe {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func (p *Port) anyTCP() bool { return p.count((*Holder).tcp) > 0 }
@@ -169,7 +183,7 @@ func (p *Port) troubles() string {
 			words = append(words, fmt.Sprintf("%s has %d of its %d file descriptors in use", who(r.PID, r.Process), r.Used, r.Max))
 		}
 	}
-	if s := p.Watched.inVerdict(p.Watched.Refusals); s != "" {
+	if s := p.Watched.inVerdict(p.refusals()); s != "" {
 		words = append(words, s)
 	}
 	if len(words) == 0 {

@@ -5,10 +5,13 @@ import (
 	"strings"
 )
 
-// plural is "1 socket", "2 sockets".
+// plural is "1 socket", "2 sockets", "3 processes".
 func plural(n int, noun string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		noun += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
