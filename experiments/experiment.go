@@ -124,6 +124,8 @@ type Measurement struct {
 	// Problem is what user space itself saw go wrong, such as a server that
 	// was reached by the wrong client. It refutes.
 	Problem string
+	// Matrix is the push drawn as a picture, where it has one.
+	Matrix *Matrix
 }
 
 // Finding is a figure that a push brought to light beside its measurement.

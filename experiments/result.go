@@ -36,6 +36,7 @@ type LegResult struct {
 	Verdict   Verdict      `json:"verdict"`
 	Reason    string       `json:"reason"`
 	Duration  float64      `json:"duration_seconds"`
+	Matrix    *Matrix      `json:"matrix,omitempty"`
 }
 
 // Predicted is a prediction as it is written.
@@ -111,6 +112,7 @@ func (leg *LegResult) predicted(p Prediction) {
 
 func (leg *LegResult) measured(p Prediction, m Measurement) {
 	leg.Measured = &Measured{Value: m.Value, Unit: p.Unit, Refusals: m.Refusals}
+	leg.Matrix = m.Matrix
 	leg.Findings = m.Findings
 	if m.Errno != 0 {
 		leg.Measured.Errno = unix.ErrnoName(m.Errno)

@@ -92,8 +92,14 @@ func TestEveryLeg(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			k := noKernel()
 			r := (&Runner{Kernel: k}).Run(deadline(t), e)
+			if r.Verdict == Skipped { // a limit of the whole host
+				t.Skip(r.Reason)
+			}
 			equal(t, "verdict", r.Verdict, Inconclusive)
 			for _, leg := range r.Legs {
+				if leg.Verdict == Skipped {
+					continue
+				}
 				equal(t, leg.Name, leg.Verdict, Inconclusive)
 				equal(t, leg.Name+": reason", leg.Reason, withoutEvidence)
 			}

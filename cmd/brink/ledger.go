@@ -36,13 +36,27 @@ func newBooks(t *loader.Tracer, f loader.Filter) books {
 		CountsEntries: countsEntries,
 		Filtered:      filterInWords(f),
 		Netns:         f.Netns,
+		Lost:          func() uint64 { return notTold(t) },
 	})}
+}
+
+var timeWaitHooks = []string{"state", "time_wait_enter", "time_wait_leave", "time_wait_reuse_connect", "time_wait_reuse_syn"}
+
+// notTold is what the ledger may lack. A state change that meets the program at
+// work, on the CPU that it interrupted, is skipped.
+func notTold(t *loader.Tracer) uint64 {
+	skipped := t.Skipped(timeWaitHooks...)
+	counts, err := t.Counts()
+	if err != nil {
+		return skipped
+	}
+	return skipped + counts.Lost + counts.Untracked + counts.Missed
 }
 
 // endsToldBy: one hook tells that a timewait socket ends, two others mark those
 // that were reused.
 func endsToldBy(t *loader.Tracer) bool {
-	for _, hook := range []string{"time_wait_leave", "time_wait_reuse_connect", "time_wait_reuse_syn"} {
+	for _, hook := range timeWaitHooks[2:] {
 		if t.Mode(hook).Rung >= loader.Poll {
 			return false
 		}

@@ -28,17 +28,51 @@ func TestLedger(t *testing.T) {
 		required = strings.Split(names, ",")
 	}
 	for _, rung := range []loader.Rung{loader.Fentry, loader.Kprobe, loader.Tracepoint} {
-		t.Run(rung.String(), func(t *testing.T) { testLedger(t, rung, slices.Contains(required, rung.String())) })
+		t.Run(rung.String(), func(t *testing.T) { untilToldWhole(t, rung, slices.Contains(required, rung.String())) })
 	}
 }
 
-func testLedger(t *testing.T, rung loader.Rung, required bool) {
-	tracer := attachRung(t, rung, required)
-	few := map[string]string{"net.ipv4.tcp_max_tw_buckets": "100"}
-	mixed := newCloser(t, map[string]string{"net.ipv4.tcp_tw_reuse": "0"})
-	hasty := newCloser(t, map[string]string{"net.ipv4.tcp_fin_timeout": "1"})
-	full := newCloser(t, few)
-	short := newCloser(t, map[string]string{"net.ipv4.tcp_tw_reuse": "1", "net.ipv4.ip_local_port_range": "40000 40049"})
+// untilToldWhole: where a program is interrupted in its work, the kernel skips it
+// for what the interruption does: such a run proves nothing about the ledger.
+// The kernel counts what it skips, or the ledger finds that entries are missing.
+func untilToldWhole(t *testing.T, rung loader.Rung, required bool) {
+	const tries = 8
+	again := true
+	for try := 1; try <= tries && again; try++ {
+		t.Run(strconv.Itoa(try), func(t *testing.T) {
+			again = false
+			tracer := attachRung(t, rung, required)
+			accounts := fillBooks(t, tracer)
+			if lost := max(notTold(tracer), untold(accounts)); lost > 0 && try < tries {
+				t.Logf("again: %d events were not told", lost)
+				again = true
+				return
+			}
+			for c, a := range accounts {
+				checkAccount(t, c, a)
+			}
+		})
+	}
+}
+
+// untold are the entries that the kernel counted and nobody told of.
+func untold(accounts map[*closer]*ledger.Account) (n uint64) {
+	for _, a := range accounts {
+		for _, d := range a.Differences {
+			if d.Figure == "entered" && d.By < 0 {
+				n += uint64(-d.By)
+			}
+		}
+	}
+	return n
+}
+
+// fillBooks has connections closed in labs and returns their accounts.
+func fillBooks(t *testing.T, tracer *loader.Tracer) map[*closer]*ledger.Account {
+	mixed := newCloser(t, "mixed", map[string]string{"net.ipv4.tcp_tw_reuse": "0"})
+	hasty := newCloser(t, "with short timers", map[string]string{"net.ipv4.tcp_fin_timeout": "1"})
+	full := newCloser(t, "full", map[string]string{"net.ipv4.tcp_max_tw_buckets": "100"})
+	short := newCloser(t, "short of ports", map[string]string{"net.ipv4.tcp_tw_reuse": "1", "net.ipv4.ip_local_port_range": "40000 40049"})
 
 	size := before(t, mixed)
 	books, collect := keepBooks(t, tracer, mixed, hasty, full, short)
@@ -53,25 +87,14 @@ func testLedger(t *testing.T, rung loader.Rung, required bool) {
 	mix(t, mixed, size-hasty.closes-full.closes-short.closes)
 	time.Sleep(time.Until(ready))
 	for _, listener := range served {
-		open := short.connect(t, listener, 50)
-		open.Count = 25 // half of them close, the others hold their tuples
-		short.closeClients(t, open, lab.CloseNormally)
-		short.wanted.Entered += 25
-		short.wanted.ReusedConnect += 50
+		short.reusedByConnect(t, listener, 50)
 	}
-	await(t, "the orphans' timers", func() bool { return hasty.counters(t)["TCP.tw"] == 0 })
-	hasty.wanted.LeftTimer = hasty.wanted.Entered
-	if full.wanted.Overflowed = int64(full.counters(t)["TcpExt.TCPTimeWaitOverflow"]); full.wanted.Overflowed < 390 {
-		t.Errorf("500 closes for 100 places overflowed %d times", full.wanted.Overflowed)
-	}
-	full.wanted.Entered -= full.wanted.Overflowed
-
-	accounts := closeBooks(t, books, collect, mixed, hasty, full, short)
+	hasty.allByTimer(t)
+	full.overflowed(t)
 	closes := mixed.closes + hasty.closes + full.closes + short.closes
+	accounts := closeBooks(t, books, collect, mixed, hasty, full, short)
 	t.Logf("%d active closes in %v", closes, time.Since(start).Round(10*time.Millisecond))
-	for name, c := range map[string]*closer{"mixed": mixed, "hasty": hasty, "full": full, "short": short} {
-		t.Run(name, func(t *testing.T) { checkAccount(t, accounts[c.Netns()], c, time.Since(start)) })
-	}
+	return accounts
 }
 
 func attachRung(t *testing.T, rung loader.Rung, required bool) *loader.Tracer {
@@ -106,8 +129,8 @@ func before(t *testing.T, c *closer) (closes int) {
 
 func keepBooks(t *testing.T, tracer *loader.Tracer, labs ...*closer) (books, *collector.Collector) {
 	t.Helper()
-	for _, l := range labs {
-		if err := tracer.AllowNetns(l.Netns()); err != nil {
+	for _, c := range labs {
+		if err := tracer.AllowNetns(c.Netns()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,62 +168,45 @@ func mix(t *testing.T, c *closer, closes int) {
 	}
 }
 
-func (c *closer) counters(t *testing.T) map[string]uint64 {
+func closeBooks(t *testing.T, b books, collect *collector.Collector, labs ...*closer) map[*closer]*ledger.Account {
 	t.Helper()
-	return must[map[string]uint64](t)(c.Counters(t.Context()))
-}
-
-// settle waits until nothing more happens: a FIN may wait for a delayed ACK.
-func (c *closer) settle(t *testing.T) {
-	t.Helper()
-	await(t, "peace", func() bool {
-		before := c.counters(t)
-		time.Sleep(250 * time.Millisecond)
-		after := c.counters(t)
-		return before["TcpExt.TW"] == after["TcpExt.TW"] && before["TCP.tw"] == after["TCP.tw"] && c.count(t, collector.FinWait1) == 0
-	})
-}
-
-func closeBooks(t *testing.T, b books, collect *collector.Collector, labs ...*closer) map[uint32]*ledger.Account {
-	t.Helper()
-	for _, l := range labs {
-		l.settle(t)
+	for _, c := range labs {
+		c.settle(t)
 	}
 	if err := collect.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.End(ledger.Namespaces())
-	if s := must[collector.Summary](t)(collect.Summary()); s.Total() != 0 {
-		t.Errorf("evidence was lost: %+v", s)
-	}
-	accounts := map[uint32]*ledger.Account{}
+	accounts := map[*closer]*ledger.Account{}
 	for _, a := range b.Accounts() {
-		accounts[a.Netns] = &a
+		for _, c := range labs {
+			if c.Netns() == a.Netns {
+				accounts[c] = &a
+				c.lasted = time.Since(c.born)
+			}
+		}
 	}
 	return accounts
 }
 
-func checkAccount(t *testing.T, a *ledger.Account, c *closer, elapsed time.Duration) {
-	if a == nil {
-		t.Fatal("there is no account")
-	}
-	t.Logf("%+v, by %+v, kernel %+v", a.Figures, a.By, *a.Kernel)
+func checkAccount(t *testing.T, c *closer, a *ledger.Account) {
+	t.Logf("%s: %+v, by %+v, kernel %+v", c.name, a.Figures, a.By, *a.Kernel)
 	if !a.Balanced() {
-		t.Errorf("differences %v: %s", a.Differences, a.Reason)
+		t.Errorf("%s: differences %v: %s", c.name, a.Differences, a.Reason)
 	}
 	got := a.Figures
 	got.Entered, got.EnteredFinWait2, got.Turned = got.Entered+got.EnteredFinWait2, 0, 0
-	if elapsed > 50*time.Second { // the first have left by now
+	if c.lasted > 50*time.Second { // the first have left by now
 		got.LeftTimer, c.wanted.LeftTimer = 0, 0
 	}
 	if got != c.wanted {
-		t.Errorf("figures\n%+v, not\n%+v", got, c.wanted)
+		t.Errorf("%s: figures\n%+v, not\n%+v", c.name, got, c.wanted)
 	}
 	sum := a.Other
 	for _, d := range a.Destinations {
 		sum.Entered, sum.Now = sum.Entered+d.Entered, sum.Now+d.Now
 	}
 	if sum.Entered != got.Entered || sum.Now != a.Now() {
-		t.Errorf("all destinations together entered %d and are %d: %+v", sum.Entered, sum.Now, a.Destinations)
+		t.Errorf("%s: all destinations together entered %d and are %d: %+v", c.name, sum.Entered, sum.Now, a.Destinations)
 	}
 }

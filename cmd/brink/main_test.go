@@ -14,6 +14,7 @@ import (
 func TestMain(m *testing.M) {
 	lab.Main()
 	actIfAsked()
+	playIfAsked()
 	if os.Getenv("BRINK_TEST_AS_BRINK") != "" {
 		main()
 		return

@@ -110,6 +110,7 @@ func runAll(c *cli.Context, r *experiments.Runner, chosen []experiments.Experime
 func conclude(c *cli.Context, results []experiments.Result) error {
 	if !c.Bool("json") {
 		report.Table(newTable(os.Stdout), results, colourful(os.Stdout))
+		report.Matrices(os.Stdout, results, c.String("out"))
 		fmt.Printf("\nreport: %s, %s\n", filepath.Join(c.String("out"), report.ResultsFile), filepath.Join(c.String("out"), report.SpansFile))
 	}
 	if c.Context.Err() != nil {
@@ -159,6 +160,9 @@ func giveBack(dir string) error {
 	var errs []error
 	for _, path := range []string{dir, filepath.Join(dir, report.ResultsFile), filepath.Join(dir, report.SpansFile)} {
 		errs = append(errs, os.Lchown(path, uid, gid))
+	}
+	if err := os.Lchown(filepath.Join(dir, report.MatrixFile), uid, gid); !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

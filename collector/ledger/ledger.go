@@ -21,6 +21,8 @@ type Options struct {
 	Filtered string
 	// Netns are the only namespaces that facts come from; none is all of them.
 	Netns []uint32
+	// Lost is how many events are known not to have been told; nil is none.
+	Lost func() uint64
 }
 
 const (

@@ -72,8 +72,9 @@ func inUse() (n int64) {
 	return n
 }
 
-// list asks sock_diag. A timewait socket is told with its kind as its state
-// (tw_substate) and has no inode; a FIN_WAIT2 that a program still holds has one.
+// list asks sock_diag. Not every orphan in FIN_WAIT2 is a timewait socket: one
+// whose FIN was acknowledged while close() still held it stays a real one until
+// tcp_fin_timeout (tcp_rcv_state_process, sock_owned_by_user).
 func (r *Reading) list(others bool) {
 	states := uint32(1<<collector.TimeWaitState | 1<<collector.FinWait2)
 	if others {
@@ -86,9 +87,8 @@ func (r *Reading) list(others bool) {
 	r.listed, r.timeWaits, r.others = true, map[tuple]collector.State{}, map[tuple]struct{}{}
 	for i := range sockets {
 		s := &sockets[i]
-		state, key := collector.State(s.State), tupleOf(s.Local, s.Peer)
-		if s.Inode == 0 && (state == collector.TimeWaitState || state == collector.FinWait2) {
-			r.timeWaits[key] = state
+		if key := tupleOf(s.Local, s.Peer); s.TimeWait {
+			r.timeWaits[key] = collector.State(s.State) // tw_substate, its kind
 		} else {
 			r.others[key] = struct{}{}
 		}

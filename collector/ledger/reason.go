@@ -26,10 +26,15 @@ func (a *account) reason(differences []Difference) string {
 
 func (a *account) doubts() string {
 	var why []string
+	lost := uint64(0)
+	if a.o.Lost != nil {
+		lost = a.o.Lost()
+	}
 	for _, doubt := range []struct {
 		holds bool
 		words string
 	}{
+		{lost > 0, fmt.Sprintf("on the whole host %d events were not told", lost)},
 		{a.opened.Moved || a.settled.Moved, "sockets came and went while the counters were read"},
 		{a.opened.At.IsZero(), "the namespace may be older than the first that was seen of it"},
 		{a.heir, "an earlier namespace had its number"},

@@ -22,6 +22,9 @@ const (
 )
 
 var sentences = map[Rule]string{
+	AddressesOverlap:       "a socket there has the port, and bind() does not choose it",
+	MadeByBind:             "a bind() made the port, and connect() does not choose it",
+	SameTuple:              "the whole 4-tuple exists",
 	UnknownRule:            "the holder's options are not known",
 	DualStack:              "the IPv6 socket covers IPv4, too",
 	OtherUser:              "SO_REUSEPORT is on both, but of two users",

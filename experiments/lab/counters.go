@@ -12,8 +12,9 @@ var counters = define("read the counters", (*inside).counters)
 
 // Counters are the namespace's own kernel counters since it was made:
 // "TcpExt.ListenOverflows", "Tcp.ActiveOpens" as in /proc/net/netstat and snmp,
-// and "TCP.tw", "TCP6.inuse" as in /proc/net/sockstat and sockstat6, which are
-// gauges. Of those TCP.orphan, TCP.alloc and TCP.mem are the whole host's. A
+// "conntrack.drop" as in /proc/net/stat/nf_conntrack, and "TCP.tw", "TCP6.inuse"
+// as in /proc/net/sockstat and sockstat6, which are gauges, as is
+// "conntrack.entries". TCP.orphan, TCP.alloc and TCP.mem are the whole host's. A
 // counter that this kernel lacks is absent.
 func (l *Lab) Counters(ctx context.Context) (map[string]uint64, error) {
 	return counters.call(ctx, l.holder.control, none{})

@@ -15,7 +15,8 @@ var counterFiles = []struct {
 	{"/proc/self/net/netstat", addNetstat},
 	{"/proc/self/net/snmp", addNetstat},
 	{"/proc/self/net/sockstat", addSockstat},
-	{"/proc/self/net/sockstat6", addSockstat}, // absent without IPv6
+	{"/proc/self/net/sockstat6", addSockstat},          // absent without IPv6
+	{"/proc/self/net/stat/nf_conntrack", addConntrack}, // absent without connection tracking
 }
 
 func (in *inside) counters(none) (map[string]uint64, error) {

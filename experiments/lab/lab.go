@@ -28,6 +28,7 @@ type Lab struct {
 	mu      sync.Mutex // guards what follows
 	workers map[*Worker]struct{}
 	closed  bool
+	atEnd   []func() error
 
 	closing  sync.Once
 	closeErr error
@@ -100,5 +101,6 @@ func (l *Lab) close() error {
 		l.forker.close()
 		<-l.reaped
 	}
+	failed = append(failed, l.putBack())
 	return errors.Join(failed...)
 }

@@ -15,12 +15,15 @@ import (
 // NAT says whose source is translated, and to what.
 type NAT struct {
 	Protocol uint8  // unix.IPPROTO_TCP or IPPROTO_UDP
-	Port     uint16 // of the destination
+	Port     uint16 // of the destination; 0: any
 	// To is the source address that they get, and Low to High, both included,
 	// the pool of ports.
 	To        netip.Addr
 	Low, High uint16
 }
+
+// natTable is where SNAT's rules are.
+const natTable = "brink"
 
 // SNAT translates the source of connections that leave the lab, on loopback too,
 // with an nftables rule of its own. It begins connection tracking in the lab.
@@ -34,7 +37,7 @@ func (l *Lab) SNAT(_ context.Context, n NAT) error {
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	table := conn.AddTable(&nftables.Table{Family: n.tableFamily(), Name: "brink"})
+	table := conn.AddTable(&nftables.Table{Family: n.tableFamily(), Name: natTable})
 	chain := conn.AddChain(&nftables.Chain{
 		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
@@ -53,17 +56,27 @@ func (n NAT) tableFamily() nftables.TableFamily {
 	return nftables.TableFamilyIPv6
 }
 
-// rule is `meta l4proto P th dport PORT snat to TO:LOW-HIGH`.
+// rule is `meta l4proto P th dport PORT snat to TO:LOW-HIGH`, or that without the
+// port.
 func (n NAT) rule() []expr.Any {
+	matches := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{n.Protocol}},
+	}
+	if n.Port != 0 {
+		matches = append(matches,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: bigEndian(n.Port)})
+	}
+	return append(matches, n.translation()...)
+}
+
+func (n NAT) translation() []expr.Any {
 	family := uint32(unix.NFPROTO_IPV6)
 	if n.To.Is4() {
 		family = unix.NFPROTO_IPV4
 	}
 	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{n.Protocol}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: bigEndian(n.Port)},
 		&expr.Immediate{Register: 1, Data: n.To.AsSlice()},
 		&expr.Immediate{Register: 2, Data: bigEndian(n.Low)},
 		&expr.Immediate{Register: 3, Data: bigEndian(n.High)},

@@ -15,6 +15,7 @@ var privateSysctls = []string{
 	"net.ipv4.ip_nonlocal_bind",
 	"net.ipv4.ip_unprivileged_port_start",
 	"net.ipv4.tcp_abort_on_overflow",
+	"net.ipv4.tcp_adv_win_scale", // without effect since 6.6
 	"net.ipv4.tcp_challenge_ack_limit",
 	"net.ipv4.tcp_ecn",
 	"net.ipv4.tcp_fastopen",

@@ -1,0 +1,108 @@
+package experiments
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"brink/experiments/lab"
+)
+
+func TestPredictHandshakes(t *testing.T) {
+	pieces := map[string]time.Duration{
+		connectPiece: 100 * time.Microsecond, messagesPiece: 50 * time.Microsecond, sharePiece: 200 * time.Microsecond,
+		schedulePiece: 30 * time.Microsecond, recordsPiece: 20 * time.Microsecond, restPiece: 100 * time.Microsecond,
+		signPiece: 50 * time.Microsecond, chainPiece: 150 * time.Microsecond, verifyPiece: 100 * time.Microsecond,
+		mlkemPiece: 200 * time.Microsecond,
+	}
+	for _, row := range []struct {
+		name    string
+		o       tlsOptions
+		want    int
+		formula string
+	}{
+		{"plain", tlsOptions{}, 10000, "1 s / connect"},
+		{"full", tlsOptions{TLS: true}, 1250, "1 s / sum"},
+		{"without sign, chain and verify", tlsOptions{TLS: true, Resume: true}, 2000, "1 s / sum"},
+		{"with ML-KEM", tlsOptions{TLS: true, PostQuantum: true}, 1000, "1 s / sum"},
+	} {
+		p := predictHandshakes(row.o, pieces)
+		equal(t, row.name, p.Value, row.want)
+		equal(t, row.name+": formula", p.Formula, row.formula)
+		equal(t, row.name+": inputs", len(p.Inputs), len(row.o.pieces()))
+	}
+}
+
+func TestHandshakeProblem(t *testing.T) {
+	for _, row := range []struct {
+		m      tlsMeasured
+		resume bool
+		want   string
+	}{
+		{tlsMeasured{Connections: 5, Resumed: 4}, true, ""},
+		{tlsMeasured{Connections: 5}, false, ""},
+		{tlsMeasured{Connections: 5, Resumed: 3}, true, "3 of 5 handshakes were resumed, not 4"},
+		{tlsMeasured{Connections: 5, Resumed: 1}, false, "1 of 5 handshakes were resumed, not 0"},
+	} {
+		equal(t, "problem", row.m.problem(tlsOptions{Resume: row.resume}), row.want)
+	}
+}
+
+// TestKeys: the pieces by hand are what the two ends do.
+func TestKeys(t *testing.T) {
+	for _, useRSA := range []bool{false, true} {
+		k, other := must(newTLSKeys(useRSA))(t), must(newTLSKeys(useRSA))(t)
+		noError(t, k.sign())
+		noError(t, k.verify())
+		noError(t, k.verifyChain())
+		other.signature = k.signature
+		if other.verify() == nil {
+			t.Error("another key's signature is right")
+		}
+		k.roots = other.roots
+		isError(t, k.verifyChain(), "certificate signed by unknown authority")
+	}
+	for name, piece := range map[string]func() error{
+		"shares": exchangeShares, "ML-KEM": encapsulate, "key schedule": deriveKeys, "records": sealRecords,
+	} {
+		if err := piece(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// dearer has the two ends speak TLS; forgetful lets the server give out no more
+// tickets.
+var (
+	dearer = lab.DefineProgram("test: TLS after all", func(struct{}) (struct{}, error) {
+		tlsInside.options.TLS = true
+		return struct{}{}, nil
+	})
+	forgetful = lab.DefineProgram("test: no tickets", func(struct{}) (struct{}, error) {
+		tlsInside.server.SessionTicketsDisabled = true
+		return struct{}{}, nil
+	})
+)
+
+// TestHandshakesBehindTheirBack: what makes them dearer after the prediction is
+// found out.
+func TestHandshakesBehindTheirBack(t *testing.T) {
+	for name, row := range map[string]struct {
+		o       tlsOptions
+		program lab.Program[struct{}, struct{}]
+		reason  string
+	}{
+		"TLS in place of none": {tlsOptions{}, dearer, "connections a second of CPU, measured"},
+		"nothing to resume":    {tlsOptions{TLS: true, Resume: true}, forgetful, "handshakes were resumed, not"},
+	} {
+		r := run(t, noKernel(), oneLeg(handshakes(name, 20, row.o), behindItsBack(func(ctx context.Context, b *Bench) error {
+			_, err := row.program.Run(ctx, b.Server, struct{}{})
+			return err
+		})))
+		equal(t, name, r.Verdict, Refuted)
+		if !strings.Contains(r.Reason, row.reason) {
+			t.Errorf("%s: the reason is %q", name, r.Reason)
+		}
+	}
+}
