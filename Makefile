@@ -24,9 +24,9 @@ test: ## unit tests, fuzz seeds and golden cases; as root also the tests on this
 	@test "$$(id -u)" = 0 || echo "left out for a plain user: the tests that trace this kernel (run make test as root)"
 	go test -count=1 -p 1 ./... # one package at a time: some look at the whole host
 
-test-vm: ## boot Debian's 5.10, 6.1, 6.12 and 7.2 kernels in QEMU and run the kernel tests there, on every rung
+test-vm: ## boot Debian's 5.10, 6.1, 6.12 and 7.2 kernels in QEMU and run the kernel tests there, on every rung (BRINK_VM=all: with the whole catalogue)
 	BRINK_VM=1 go test -count=1 -timeout 60m ./loader/vm
-	BRINK_VM=1 go test -count=1 -timeout 60m -run 'TestVM$$' -v ./cmd/brink
+	BRINK_VM=$${BRINK_VM:-1} go test -count=1 -timeout 180m -run 'TestVM$$' -v ./cmd/brink
 
 generate: ## compile bpf/*.c again (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CFLAGS="$(BPF_CFLAGS)" go generate ./bpf

@@ -272,7 +272,7 @@ type BrinkSynSegment struct {
 	_        structs.HostLayout
 	Listener uint64
 	Requests uint32
-	Pad      uint32
+	Waiting  uint32
 }
 
 type BrinkTimeWait struct {
@@ -336,7 +336,6 @@ const (
 	BrinkMapTold                              = "told"
 	BrinkProgFentryInetTwskKill               = "fentry_inet_twsk_kill"
 	BrinkProgFentryTcpConnRequest             = "fentry_tcp_conn_request"
-	BrinkProgFentryTcpConnRequestSyn          = "fentry_tcp_conn_request_syn"
 	BrinkProgFentryTcpEnterMemoryPressure     = "fentry_tcp_enter_memory_pressure"
 	BrinkProgFentryTcpSetState                = "fentry_tcp_set_state"
 	BrinkProgFentryTcpTimewaitStateProcess    = "fentry_tcp_timewait_state_process"
@@ -356,7 +355,7 @@ const (
 	BrinkProgFexitNfConntrackAlloc            = "fexit_nf_conntrack_alloc"
 	BrinkProgFexitNfConntrackConfirm          = "fexit_nf_conntrack_confirm"
 	BrinkProgFexitTcpCheckOom                 = "fexit_tcp_check_oom"
-	BrinkProgFexitTcpConnRequestSyn           = "fexit_tcp_conn_request_syn"
+	BrinkProgFexitTcpConnRequest              = "fexit_tcp_conn_request"
 	BrinkProgFexitTcpTimewaitStateProcess     = "fexit_tcp_timewait_state_process"
 	BrinkProgFexitTcpTwskUnique               = "fexit_tcp_twsk_unique"
 	BrinkProgFexitTcpV4Connect                = "fexit_tcp_v4_connect"
@@ -375,7 +374,6 @@ const (
 	BrinkProgKprobeNfConntrackConfirm         = "kprobe_nf_conntrack_confirm"
 	BrinkProgKprobeTcpCheckOom                = "kprobe_tcp_check_oom"
 	BrinkProgKprobeTcpConnRequest             = "kprobe_tcp_conn_request"
-	BrinkProgKprobeTcpConnRequestSyn          = "kprobe_tcp_conn_request_syn"
 	BrinkProgKprobeTcpEnterMemoryPressure     = "kprobe_tcp_enter_memory_pressure"
 	BrinkProgKprobeTcpSetState                = "kprobe_tcp_set_state"
 	BrinkProgKprobeTcpTimewaitStateProcess    = "kprobe_tcp_timewait_state_process"
@@ -400,7 +398,7 @@ const (
 	BrinkProgKretprobeNfConntrackAlloc        = "kretprobe_nf_conntrack_alloc"
 	BrinkProgKretprobeNfConntrackConfirm      = "kretprobe_nf_conntrack_confirm"
 	BrinkProgKretprobeTcpCheckOom             = "kretprobe_tcp_check_oom"
-	BrinkProgKretprobeTcpConnRequestSyn       = "kretprobe_tcp_conn_request_syn"
+	BrinkProgKretprobeTcpConnRequest          = "kretprobe_tcp_conn_request"
 	BrinkProgKretprobeTcpTimewaitStateProcess = "kretprobe_tcp_timewait_state_process"
 	BrinkProgKretprobeTcpTwskUnique           = "kretprobe_tcp_twsk_unique"
 	BrinkProgKretprobeTcpV4Connect            = "kretprobe_tcp_v4_connect"
@@ -478,7 +476,6 @@ type BrinkSpecs struct {
 type BrinkProgramSpecs struct {
 	FentryInetTwskKill               *ebpf.ProgramSpec `ebpf:"fentry_inet_twsk_kill"`
 	FentryTcpConnRequest             *ebpf.ProgramSpec `ebpf:"fentry_tcp_conn_request"`
-	FentryTcpConnRequestSyn          *ebpf.ProgramSpec `ebpf:"fentry_tcp_conn_request_syn"`
 	FentryTcpEnterMemoryPressure     *ebpf.ProgramSpec `ebpf:"fentry_tcp_enter_memory_pressure"`
 	FentryTcpSetState                *ebpf.ProgramSpec `ebpf:"fentry_tcp_set_state"`
 	FentryTcpTimewaitStateProcess    *ebpf.ProgramSpec `ebpf:"fentry_tcp_timewait_state_process"`
@@ -498,7 +495,7 @@ type BrinkProgramSpecs struct {
 	FexitNfConntrackAlloc            *ebpf.ProgramSpec `ebpf:"fexit_nf_conntrack_alloc"`
 	FexitNfConntrackConfirm          *ebpf.ProgramSpec `ebpf:"fexit_nf_conntrack_confirm"`
 	FexitTcpCheckOom                 *ebpf.ProgramSpec `ebpf:"fexit_tcp_check_oom"`
-	FexitTcpConnRequestSyn           *ebpf.ProgramSpec `ebpf:"fexit_tcp_conn_request_syn"`
+	FexitTcpConnRequest              *ebpf.ProgramSpec `ebpf:"fexit_tcp_conn_request"`
 	FexitTcpTimewaitStateProcess     *ebpf.ProgramSpec `ebpf:"fexit_tcp_timewait_state_process"`
 	FexitTcpTwskUnique               *ebpf.ProgramSpec `ebpf:"fexit_tcp_twsk_unique"`
 	FexitTcpV4Connect                *ebpf.ProgramSpec `ebpf:"fexit_tcp_v4_connect"`
@@ -517,7 +514,6 @@ type BrinkProgramSpecs struct {
 	KprobeNfConntrackConfirm         *ebpf.ProgramSpec `ebpf:"kprobe_nf_conntrack_confirm"`
 	KprobeTcpCheckOom                *ebpf.ProgramSpec `ebpf:"kprobe_tcp_check_oom"`
 	KprobeTcpConnRequest             *ebpf.ProgramSpec `ebpf:"kprobe_tcp_conn_request"`
-	KprobeTcpConnRequestSyn          *ebpf.ProgramSpec `ebpf:"kprobe_tcp_conn_request_syn"`
 	KprobeTcpEnterMemoryPressure     *ebpf.ProgramSpec `ebpf:"kprobe_tcp_enter_memory_pressure"`
 	KprobeTcpSetState                *ebpf.ProgramSpec `ebpf:"kprobe_tcp_set_state"`
 	KprobeTcpTimewaitStateProcess    *ebpf.ProgramSpec `ebpf:"kprobe_tcp_timewait_state_process"`
@@ -542,7 +538,7 @@ type BrinkProgramSpecs struct {
 	KretprobeNfConntrackAlloc        *ebpf.ProgramSpec `ebpf:"kretprobe_nf_conntrack_alloc"`
 	KretprobeNfConntrackConfirm      *ebpf.ProgramSpec `ebpf:"kretprobe_nf_conntrack_confirm"`
 	KretprobeTcpCheckOom             *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_check_oom"`
-	KretprobeTcpConnRequestSyn       *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_conn_request_syn"`
+	KretprobeTcpConnRequest          *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_conn_request"`
 	KretprobeTcpTimewaitStateProcess *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_timewait_state_process"`
 	KretprobeTcpTwskUnique           *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_twsk_unique"`
 	KretprobeTcpV4Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v4_connect"`
@@ -682,7 +678,6 @@ type BrinkVariables struct {
 type BrinkPrograms struct {
 	FentryInetTwskKill               *ebpf.Program `ebpf:"fentry_inet_twsk_kill"`
 	FentryTcpConnRequest             *ebpf.Program `ebpf:"fentry_tcp_conn_request"`
-	FentryTcpConnRequestSyn          *ebpf.Program `ebpf:"fentry_tcp_conn_request_syn"`
 	FentryTcpEnterMemoryPressure     *ebpf.Program `ebpf:"fentry_tcp_enter_memory_pressure"`
 	FentryTcpSetState                *ebpf.Program `ebpf:"fentry_tcp_set_state"`
 	FentryTcpTimewaitStateProcess    *ebpf.Program `ebpf:"fentry_tcp_timewait_state_process"`
@@ -702,7 +697,7 @@ type BrinkPrograms struct {
 	FexitNfConntrackAlloc            *ebpf.Program `ebpf:"fexit_nf_conntrack_alloc"`
 	FexitNfConntrackConfirm          *ebpf.Program `ebpf:"fexit_nf_conntrack_confirm"`
 	FexitTcpCheckOom                 *ebpf.Program `ebpf:"fexit_tcp_check_oom"`
-	FexitTcpConnRequestSyn           *ebpf.Program `ebpf:"fexit_tcp_conn_request_syn"`
+	FexitTcpConnRequest              *ebpf.Program `ebpf:"fexit_tcp_conn_request"`
 	FexitTcpTimewaitStateProcess     *ebpf.Program `ebpf:"fexit_tcp_timewait_state_process"`
 	FexitTcpTwskUnique               *ebpf.Program `ebpf:"fexit_tcp_twsk_unique"`
 	FexitTcpV4Connect                *ebpf.Program `ebpf:"fexit_tcp_v4_connect"`
@@ -721,7 +716,6 @@ type BrinkPrograms struct {
 	KprobeNfConntrackConfirm         *ebpf.Program `ebpf:"kprobe_nf_conntrack_confirm"`
 	KprobeTcpCheckOom                *ebpf.Program `ebpf:"kprobe_tcp_check_oom"`
 	KprobeTcpConnRequest             *ebpf.Program `ebpf:"kprobe_tcp_conn_request"`
-	KprobeTcpConnRequestSyn          *ebpf.Program `ebpf:"kprobe_tcp_conn_request_syn"`
 	KprobeTcpEnterMemoryPressure     *ebpf.Program `ebpf:"kprobe_tcp_enter_memory_pressure"`
 	KprobeTcpSetState                *ebpf.Program `ebpf:"kprobe_tcp_set_state"`
 	KprobeTcpTimewaitStateProcess    *ebpf.Program `ebpf:"kprobe_tcp_timewait_state_process"`
@@ -746,7 +740,7 @@ type BrinkPrograms struct {
 	KretprobeNfConntrackAlloc        *ebpf.Program `ebpf:"kretprobe_nf_conntrack_alloc"`
 	KretprobeNfConntrackConfirm      *ebpf.Program `ebpf:"kretprobe_nf_conntrack_confirm"`
 	KretprobeTcpCheckOom             *ebpf.Program `ebpf:"kretprobe_tcp_check_oom"`
-	KretprobeTcpConnRequestSyn       *ebpf.Program `ebpf:"kretprobe_tcp_conn_request_syn"`
+	KretprobeTcpConnRequest          *ebpf.Program `ebpf:"kretprobe_tcp_conn_request"`
 	KretprobeTcpTimewaitStateProcess *ebpf.Program `ebpf:"kretprobe_tcp_timewait_state_process"`
 	KretprobeTcpTwskUnique           *ebpf.Program `ebpf:"kretprobe_tcp_twsk_unique"`
 	KretprobeTcpV4Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v4_connect"`
@@ -771,7 +765,6 @@ func (p *BrinkPrograms) Close() error {
 	return _BrinkClose(
 		p.FentryInetTwskKill,
 		p.FentryTcpConnRequest,
-		p.FentryTcpConnRequestSyn,
 		p.FentryTcpEnterMemoryPressure,
 		p.FentryTcpSetState,
 		p.FentryTcpTimewaitStateProcess,
@@ -791,7 +784,7 @@ func (p *BrinkPrograms) Close() error {
 		p.FexitNfConntrackAlloc,
 		p.FexitNfConntrackConfirm,
 		p.FexitTcpCheckOom,
-		p.FexitTcpConnRequestSyn,
+		p.FexitTcpConnRequest,
 		p.FexitTcpTimewaitStateProcess,
 		p.FexitTcpTwskUnique,
 		p.FexitTcpV4Connect,
@@ -810,7 +803,6 @@ func (p *BrinkPrograms) Close() error {
 		p.KprobeNfConntrackConfirm,
 		p.KprobeTcpCheckOom,
 		p.KprobeTcpConnRequest,
-		p.KprobeTcpConnRequestSyn,
 		p.KprobeTcpEnterMemoryPressure,
 		p.KprobeTcpSetState,
 		p.KprobeTcpTimewaitStateProcess,
@@ -835,7 +827,7 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeNfConntrackAlloc,
 		p.KretprobeNfConntrackConfirm,
 		p.KretprobeTcpCheckOom,
-		p.KretprobeTcpConnRequestSyn,
+		p.KretprobeTcpConnRequest,
 		p.KretprobeTcpTimewaitStateProcess,
 		p.KretprobeTcpTwskUnique,
 		p.KretprobeTcpV4Connect,

@@ -143,21 +143,15 @@ int BPF_PROG(fexit_nf_conntrack_confirm, struct sk_buff *skb)
 }
 
 SEC("fentry/tcp_conn_request")
-int BPF_PROG(fentry_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk)
+int BPF_PROG(fentry_tcp_conn_request, void *ops, void *af_ops, struct sock *sk)
 {
 	return syn_entered(sk);
 }
 
 SEC("fexit/tcp_conn_request")
-int BPF_PROG(fexit_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+int BPF_PROG(fexit_tcp_conn_request, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
 {
 	return syn_left(sk, skb);
-}
-
-SEC("fentry/tcp_conn_request")
-int BPF_PROG(fentry_tcp_conn_request, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
-{
-	return connection_requested(sk, skb);
 }
 
 SEC("fexit/tcp_v4_syn_recv_sock")

@@ -225,7 +225,7 @@ int BPF_KRETPROBE(kretprobe_nf_conntrack_confirm, int verdict)
 }
 
 SEC("kprobe/tcp_conn_request")
-int BPF_KPROBE(kprobe_tcp_conn_request_syn, void *ops, void *af_ops, struct sock *sk,
+int BPF_KPROBE(kprobe_tcp_conn_request, void *ops, void *af_ops, struct sock *sk,
 	       struct sk_buff *skb)
 {
 	enter(CALL_CONN_REQUEST, sk, skb, 0);
@@ -233,20 +233,13 @@ int BPF_KPROBE(kprobe_tcp_conn_request_syn, void *ops, void *af_ops, struct sock
 }
 
 SEC("kretprobe/tcp_conn_request")
-int BPF_KRETPROBE(kretprobe_tcp_conn_request_syn)
+int BPF_KRETPROBE(kretprobe_tcp_conn_request)
 {
 	struct entered e;
 
 	if (!leave(CALL_CONN_REQUEST, &e))
 		return 0;
 	return syn_left((struct sock *)e.first, (struct sk_buff *)e.second);
-}
-
-SEC("kprobe/tcp_conn_request")
-int BPF_KPROBE(kprobe_tcp_conn_request, void *ops, void *af_ops, struct sock *sk,
-	       struct sk_buff *skb)
-{
-	return connection_requested(sk, skb);
 }
 
 SEC("kprobe/tcp_v4_syn_recv_sock")

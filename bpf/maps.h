@@ -118,11 +118,11 @@ struct {
 } timewait_segments SEC(".maps");
 
 /* The SYN that this CPU's softirq is answering, and how many handshakes the
- * listener was in before. */
+ * listener was in before, and connections had waiting. */
 struct syn_segment {
 	__u64 listener;
 	__u32 requests;
-	__u32 pad;
+	__u32 waiting;
 };
 
 struct {

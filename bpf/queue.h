@@ -33,32 +33,26 @@ static __always_inline void read_sender(struct sk_buff *skb, struct tuple *t)
 	t->peer_port = bpf_ntohs(port);
 }
 
-static __always_inline int refuse_if_full(struct sock *listener, struct sk_buff *skb)
+static __always_inline void refuse_connection(struct sock *listener, struct sk_buff *skb, __u32 waiting)
 {
-	__u32 waiting = BPF_CORE_READ(listener, sk_ack_backlog);
-	__u32 backlog = BPF_CORE_READ(listener, sk_max_ack_backlog);
-	struct refused r = {.role = ROLE_SERVER};
+	struct refused r = {.role = ROLE_SERVER, .outcome = OUTCOME_DROPPED};
 
-	if (waiting <= backlog)
-		return 0;
 	refusal_of(listener, &r);
 	read_sender(skb, &r.tuple);
 	r.used = waiting;
-	r.max = (__u64)backlog + 1;
-	r.outcome = OUTCOME_DROPPED;
+	r.max = (__u64)BPF_CORE_READ(listener, sk_max_ack_backlog) + 1;
 	refuse_owner_of(listener, &r, HOOK_ACCEPT_QUEUE, LIMIT_ACCEPT_QUEUE, 0);
-	return 0;
 }
 
-static __always_inline int connection_requested(struct sock *listener, struct sk_buff *skb)
-{
-	return refuse_if_full(listener, skb);
-}
-
+/* The last ACK of a handshake made no socket: the queue may be full by now. */
 static __always_inline int child_created(struct sock *listener, struct sk_buff *skb,
 					 struct sock *child)
 {
-	return child ? 0 : refuse_if_full(listener, skb);
+	__u32 waiting = BPF_CORE_READ(listener, sk_ack_backlog);
+
+	if (!child && waiting > BPF_CORE_READ(listener, sk_max_ack_backlog))
+		refuse_connection(listener, skb, waiting);
+	return 0;
 }
 
 /* tcp_v6_syn_recv_sock hands IPv4 segments to tcp_v4_syn_recv_sock: told once,
@@ -85,6 +79,7 @@ static __always_inline int syn_entered(struct sock *listener)
 		return 0;
 	s->listener = (__u64)listener;
 	s->requests = requests_of(listener);
+	s->waiting = BPF_CORE_READ(listener, sk_ack_backlog);
 	return 0;
 }
 
@@ -102,31 +97,31 @@ static __always_inline void refuse_request(struct sock *listener, struct sk_buff
 }
 
 /*
- * tcp_conn_request, when it returns. inet_csk_reqsk_queue_is_full compared with
- * >= for years and does with > now, in stable series too; so where both numbers
- * are equal, the queue was full if no request was added. Without SYN cookies the
- * last quarter of tcp_max_syn_backlog is kept for peers known to be alive
- * (tcp_peer_is_proven), likewise told by what was not added.
+ * tcp_conn_request, when it returns: what was full before, and added no request,
+ * refused it. inet_csk_reqsk_queue_is_full compared with >= for years and does
+ * with > now, in stable series too, which the outcome tells as well. Without SYN
+ * cookies the last quarter of tcp_max_syn_backlog is kept for peers known to be
+ * alive (tcp_peer_is_proven).
  */
 static __always_inline int syn_left(struct sock *listener, struct sk_buff *skb)
 {
 	struct net *net = BPF_CORE_READ(listener, __sk_common.skc_net.net);
 	__u32 backlog = BPF_CORE_READ(listener, sk_max_ack_backlog);
-	bool accept_full = BPF_CORE_READ(listener, sk_ack_backlog) > backlog;
 	__u32 max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	bool cookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
 	__u32 zero = 0;
 	struct syn_segment *s = bpf_map_lookup_elem(&syn_segments, &zero);
-	bool added;
 
 	if (!s || s->listener != (__u64)listener)
 		return 0;
 	s->listener = 0;
-	added = requests_of(listener) > s->requests;
-	if (s->requests > backlog || (s->requests == backlog && !added && !accept_full))
+	if (requests_of(listener) > s->requests)
+		return 0;
+	if (s->waiting > backlog)
+		refuse_connection(listener, skb, s->waiting);
+	else if (s->requests >= backlog)
 		refuse_request(listener, skb, s->requests, backlog, cookies);
-	else if (!cookies && !added && !accept_full &&
-		 (int)(max_syn_backlog - s->requests) < (int)(max_syn_backlog >> 2))
+	else if (!cookies && (int)(max_syn_backlog - s->requests) < (int)(max_syn_backlog >> 2))
 		refuse_request(listener, skb, s->requests, max_syn_backlog - (max_syn_backlog >> 2), false);
 	return 0;
 }

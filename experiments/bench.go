@@ -25,6 +25,7 @@ type Bench struct {
 
 	labs []*lab.Lab // beside the first
 	join func(context.Context, *lab.Lab) error
+	mode func(hooks ...string) string // the rung that evidence rests on; nil in tests
 
 	// Notes carry a leg's own findings from Push to Inspect.
 	Notes map[string]int

@@ -31,6 +31,7 @@ func init() {
 type matrixTable struct {
 	name          string
 	second, about string // how the columns ask, in short and at length
+	rule          string // the kernel's function that refuses them
 	limit         collector.Limit
 	errno         syscall.Errno
 	rows, columns []matrixGroup
@@ -65,7 +66,7 @@ func matrixTables(s Size) []matrixTable {
 func explicitly(name string, rows []matrixGroup) matrixTable {
 	return matrixTable{
 		name: name, second: "bind(port)", about: "bind() to the port of the first socket, then listen()",
-		limit: limits.BindConflict, errno: syscall.EADDRINUSE, rows: rows, columns: places(asPort), bothListen: true,
+		rule: "inet_csk_bind_conflict", limit: limits.BindConflict, errno: syscall.EADDRINUSE, rows: rows, columns: places(asPort), bothListen: true,
 	}
 }
 
@@ -75,14 +76,14 @@ func chosen(bound, connected []matrixGroup) []matrixTable {
 	all := append(slices.Clip(bound), connected...)
 	zero := matrixTable{
 		name: "bind(0)", second: "bind(0)", about: "bind() to port 0, where ip_local_port_range is that one port",
-		limit: limits.EphemeralPorts, errno: syscall.EADDRINUSE, rows: all, columns: places(asZero),
+		rule: "inet_csk_find_open_port", limit: limits.EphemeralPorts, errno: syscall.EADDRINUSE, rows: all, columns: places(asZero),
 	}
 	relaxed := zero
 	relaxed.name, relaxed.second, relaxed.about = "bind(0), ip_autobind_reuse", "bind(0), reuse", "the same with net.ipv4.ip_autobind_reuse 1"
 	relaxed.autobindReuse = true
 	same := matrixTable{
 		name: "connect", second: "connect()", about: "connect() without a port, likewise, to where the first socket is connected if it is",
-		limit: limits.EphemeralPorts, errno: syscall.EADDRNOTAVAIL, rows: all, columns: connectedTo(sameDestination, true),
+		rule: "__inet_hash_connect", limit: limits.EphemeralPorts, errno: syscall.EADDRNOTAVAIL, rows: all, columns: connectedTo(sameDestination, true),
 	}
 	other := same
 	other.name, other.second, other.about = "connect elsewhere", "elsewhere", "connect() to another destination"

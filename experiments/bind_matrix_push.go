@@ -2,9 +2,7 @@ package experiments
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"brink/experiments/lab"
@@ -14,130 +12,32 @@ import (
 // in a second (bpf's storm.h); further ones are summed up, without their holders.
 const toldASecond = 100
 
-// firstMatrixPort is that of the first pair; the others follow.
-const firstMatrixPort = 20000
-
-// A matrixRun is a table on its way through a lab.
-type matrixRun struct {
-	matrixTable
-	pairs  []matrixPair
-	holder *lab.Worker
-	askers []*lab.Worker // of each pair
-	// answers are what the kernel said, of each pair.
-	answers []matrixAnswer
-}
-
-func (t matrixTable) leg() Leg {
-	run := &matrixRun{matrixTable: t, pairs: t.pairs()}
-	leg := Leg{Name: t.name, Limit: t.limit, Prepare: run.prepare, Predict: run.predict, Push: run.push}
-	if t.bothListen {
-		leg.Inspect = run.attributed
-	}
-	return leg
-}
-
-// pairs are the cells, row by row.
-func (t matrixTable) pairs() (pairs []matrixPair) {
-	rows, columns := socketsOf(t.rows), socketsOf(t.columns)
-	for i, first := range rows {
-		for j, second := range columns {
-			p := matrixPair{
-				port: firstMatrixPort + uint16(len(pairs)), row: i, column: j,
-				first: first, second: second, steps: []matrixStep{atPort},
-			}
-			if second.Listens {
-				p.steps = append(p.steps, atListen)
-			}
-			if t.bothListen && !first.Listens && first.Way != asClient {
-				p.steps = append(p.steps, atBothBound)
-			}
-			pairs = append(pairs, p)
-		}
-	}
-	return pairs
-}
-
-func socketsOf(groups []matrixGroup) (all []matrixSocket) {
-	for _, g := range groups {
-		all = append(all, g.sockets()...)
-	}
-	return all
-}
-
-func (r *matrixRun) prepare(ctx context.Context, b *Bench) error {
-	if r.autobindReuse {
-		err := b.set(ctx, "net.ipv4.ip_autobind_reuse", "1")
-		if errors.Is(err, fs.ErrNotExist) {
-			return skipf("this kernel has no net.ipv4.ip_autobind_reuse, which is of 5.7")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := b.addAddresses(ctx, IPv6, 2); err != nil {
-		return err
-	}
-	if err := b.pair(ctx); err != nil {
-		return err
-	}
-	r.holder = b.Client
-	for _, f := range []Family{IPv4, IPv6} {
-		for _, port := range []uint16{sameDestination, otherDestination} {
-			s, err := b.Server.Listen(ctx, lab.ListenOptions{Addr: f.at(1, port), Accept: true, CloseOnEOF: true})
-			if err != nil {
-				return err
-			}
-			b.Listeners = append(b.Listeners, s)
-		}
-	}
-	return nil
-}
-
-// predict asks portrule about every pair.
-func (r *matrixRun) predict(ctx context.Context, b *Bench) (Prediction, error) {
-	reuse, err := b.number(ctx, "net.ipv4.ip_autobind_reuse")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Prediction{}, err
-	}
-	all, p := 0, Prediction{Unit: "pairs", Formula: "pairs - those that the rule refuses"}
-	for i := range r.pairs {
-		pair := &r.pairs[i]
-		pair.predict(reuse != 0)
-		all += len(pair.steps)
-		p.Value += pair.count(pair.refused)
-		if pair.refused != granted {
-			p.Errno = r.errno
-		}
-	}
-	p.Inputs = []Input{
-		{"first", len(r.rows) * len(matrixOptions)}, {"second", len(r.columns) * len(matrixOptions)},
-		{"pairs", all}, {"refused", all - p.Value}, {"ip_autobind_reuse", reuse},
-	}
-	return p, nil
-}
-
 // push goes through the pairs in as many processes as it takes that each refusal
 // is told by itself.
-func (r *matrixRun) push(ctx context.Context, b *Bench) (m Measurement, err error) {
-	r.askers, r.answers = nil, nil
-	opened := 0
+func (r *matrixRun) push(ctx context.Context, b *Bench) (Measurement, error) {
 	for _, pairs := range r.chunks() {
 		asker, err := b.worker(ctx, lab.WorkerOptions{})
 		if err != nil {
-			return m, err
+			return Measurement{}, err
 		}
 		answers, err := r.pushChunk(ctx, asker, pairs)
 		if err != nil {
-			return m, err
+			return Measurement{}, err
 		}
 		r.askers = append(r.askers, slices.Repeat([]*lab.Worker{asker}, len(pairs))...)
 		r.answers = append(r.answers, answers...)
 	}
+	return r.measure(ctx, b)
+}
+
+// measure sums up what the kernel answered.
+func (r *matrixRun) measure(ctx context.Context, b *Bench) (m Measurement, err error) {
+	opened := 0
 	for i, p := range r.pairs {
 		answer := r.answers[i]
 		m.Value += p.count(answer.Refused)
 		opened += p.connections(answer.Refused)
-		if answer.Refused != granted {
+		if answer.refused() {
 			m.Refusals++
 			m.Errno = answer.Errno
 		}
@@ -166,8 +66,7 @@ func (r *matrixRun) chunks() (chunks [][]matrixPair) {
 	return append(chunks, r.pairs[begin:])
 }
 
-// pushChunk has the holder make the first sockets, the asker the second ones, and
-// keeps of them those that tell who refused whom.
+// pushChunk has the holder make the first sockets, and the asker the second ones.
 func (r *matrixRun) pushChunk(ctx context.Context, asker *lab.Worker, pairs []matrixPair) ([]matrixAnswer, error) {
 	first, second := make([]matrixWanted, len(pairs)), make([]matrixWanted, len(pairs))
 	for i, p := range pairs {
@@ -187,6 +86,12 @@ func (r *matrixRun) pushChunk(ctx context.Context, asker *lab.Worker, pairs []ma
 	if err := r.listenBoth(ctx, pairs, answers); err != nil {
 		return nil, err
 	}
+	return answers, r.leave(ctx, asker, pairs, answers)
+}
+
+// leave keeps the sockets that tell who refused whom, until that has been looked
+// into, and closes the others.
+func (r *matrixRun) leave(ctx context.Context, asker *lab.Worker, pairs []matrixPair, answers []matrixAnswer) error {
 	var keep []uint16
 	for i, p := range pairs {
 		if r.bothListen && answers[i].refused() {
@@ -195,10 +100,10 @@ func (r *matrixRun) pushChunk(ctx context.Context, asker *lab.Worker, pairs []ma
 	}
 	for _, w := range []*lab.Worker{asker, r.holder} {
 		if _, err := leaveMatrix.Run(ctx, w, keep); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return answers, nil
+	return nil
 }
 
 // listenBoth has those first sockets listen that were bound alone and share.

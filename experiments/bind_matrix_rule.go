@@ -31,6 +31,7 @@ type matrixPair struct {
 
 // predict asks the rules, step by step, until one refuses.
 func (p *matrixPair) predict(autobindReuse bool) {
+	p.refused = granted
 	for _, step := range p.steps {
 		if p.rule = p.refusal(step, autobindReuse); p.rule != portrule.NoRule {
 			p.refused = step

@@ -82,7 +82,7 @@ func chromiumPerHost(pictures int) Leg {
 			if path == "" {
 				return Measurement{}, skipf("no Chromium is installed: none of %v is in PATH", chromiumNames)
 			}
-			return b.pushChromium(ctx, path, fmt.Sprintf("http://%s/", at), predictPerHost(load).Value)
+			return b.pushChromium(ctx, path, fmt.Sprintf("http://%s/", at), min(pictures, chromiumsLimit))
 		},
 	}
 }
@@ -104,6 +104,9 @@ func (b *Bench) pushChromium(ctx context.Context, path, url string, atOnce int) 
 	}
 	time.Sleep(10 * webGrace)
 	if held, err = lookAtHTTP.Run(ctx, b.Server, struct{}{}); err != nil {
+		return m, err
+	}
+	if _, err := stopChromium.Run(ctx, b.Client, struct{}{}); err != nil {
 		return m, err
 	}
 	if _, err := resetHTTP.Run(ctx, b.Server, struct{}{}); err != nil {

@@ -15,7 +15,11 @@ import (
 // What a worker does with a real browser, which lives in the lab's namespace.
 var (
 	startChromium = lab.DefineProgram("start Chromium", startChromiumInside)
-	endChromium   = lab.DefineProgram("end Chromium", func(struct{}) (struct{}, error) { return struct{}{}, endChromiumInside() })
+	// stopChromium freezes it: else it would connect again what the server resets.
+	stopChromium = lab.DefineProgram("freeze Chromium", func(struct{}) (struct{}, error) {
+		return struct{}{}, unix.Kill(-chromium.process.Process.Pid, unix.SIGSTOP)
+	})
+	endChromium = lab.DefineProgram("end Chromium", func(struct{}) (struct{}, error) { return struct{}{}, endChromiumInside() })
 )
 
 // chromiumNames are what distributions call it.

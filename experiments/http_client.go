@@ -42,7 +42,7 @@ type httpLoad struct {
 	// its end: a connection that is new has told its limits by then.
 	OneByOne bool
 	PerHost  int  // http.Transport.MaxConnsPerHost
-	Strict   bool // http2.Transport.StrictMaxConcurrentStreams
+	Strict   bool // one connection, and http2.Transport.StrictMaxConcurrentStreams
 }
 
 // webAnswers is how far the requests are. A request that waits for a stream or a
@@ -78,8 +78,10 @@ func beginHTTPInside(l httpLoad) (struct{}, error) {
 func (w *webClient) makeTransport() error {
 	switch w.load.Version {
 	case 2:
+		if w.load.Strict {
+			return w.overOne()
+		}
 		w.transport = &http2.Transport{
-			StrictMaxConcurrentStreams: w.load.Strict,
 			DialTLSContext: func(ctx context.Context, _, _ string, c *tls.Config) (net.Conn, error) {
 				return w.load.dialTLS(ctx, c.NextProtos, w.keep)
 			},
@@ -93,6 +95,20 @@ func (w *webClient) makeTransport() error {
 		}
 	}
 	return nil
+}
+
+// overOne has one connection and no pool. The pool's own way to wait comes to a
+// stop for good once as many requests wait as there are streams, since it counts
+// a place for each of them (golang/go#70809, open in x/net 0.62).
+func (w *webClient) overOne() error {
+	ctx, cancel := context.WithTimeout(context.Background(), settling)
+	defer cancel()
+	conn, err := w.load.dialTLS(ctx, []string{http2.NextProtoTLS}, w.keep)
+	if err != nil {
+		return err
+	}
+	w.transport, err = (&http2.Transport{StrictMaxConcurrentStreams: true}).NewClientConn(conn)
+	return err
 }
 
 // overQUIC has one UDP socket for all of the client's connections, as browsers

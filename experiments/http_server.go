@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -84,7 +86,10 @@ func startHTTPInside(o httpOptions) (certificate []byte, err error) {
 }
 
 func (h *heldHTTP) overTCP(o httpOptions, secure *tls.Config) error {
-	server := &http.Server{Handler: h, ConnState: h.connState, TLSConfig: secure}
+	server := &http.Server{
+		Handler: h, ConnState: h.connState, TLSConfig: secure,
+		ErrorLog: log.New(io.Discard, "", 0), // of resets, which are wanted
+	}
 	if o.Version == 2 {
 		if err := http2.ConfigureServer(server, &http2.Server{MaxConcurrentStreams: uint32(o.Streams)}); err != nil {
 			return fmt.Errorf("configure HTTP/2: %w", err)

@@ -104,7 +104,7 @@ func (r *Runner) inLab(ctx context.Context, e Experiment, leg Leg, result *LegRe
 	if err := r.Kernel.Watch(ctx, l, leg.Name); err != nil {
 		return err
 	}
-	b := &Bench{Lab: l, Size: r.Size, join: r.Kernel.Join}
+	b := &Bench{Lab: l, Size: r.Size, join: r.Kernel.Join, mode: r.Kernel.Mode}
 	defer func() { err = errors.Join(err, b.closeLabs()) }()
 	p, m, pushErr := r.push(ctx, e, leg, b, result)
 	evidence, err := r.evidence(ctx, e, b, lostBefore) // also after a failure: it ends what Watch began

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"brink/experiments/lab"
@@ -16,16 +17,16 @@ func init() {
 			"resumption saves the certificate's signature, chain and verification",
 		Hooks: []string{"state"},
 		Legs: func(s Size) []Leg {
-			n := 40
+			long := 100 * time.Millisecond
 			if s.Full {
-				n = 1000
+				long = 2 * time.Second
 			}
 			return []Leg{
-				handshakes("ECDSA P-256", n, tlsOptions{TLS: true}),
-				handshakes("ECDSA P-256, resumed", n, tlsOptions{TLS: true, Resume: true}),
-				handshakes("ECDSA P-256 and ML-KEM-768", n, tlsOptions{TLS: true, PostQuantum: true}),
-				handshakes("RSA-2048", n, tlsOptions{TLS: true, RSA: true}),
-				handshakes("without TLS", n, tlsOptions{}),
+				handshakes("ECDSA P-256", long, tlsOptions{TLS: true}),
+				handshakes("ECDSA P-256, resumed", long, tlsOptions{TLS: true, Resume: true}),
+				handshakes("ECDSA P-256 and ML-KEM-768", long, tlsOptions{TLS: true, PostQuantum: true}),
+				handshakes("RSA-2048", long, tlsOptions{TLS: true, RSA: true}),
+				handshakes("without TLS", long, tlsOptions{}),
 			}
 		},
 	})
@@ -34,7 +35,7 @@ func init() {
 // handshakes measures what a connection is made of, then connections. It counts
 // the CPU time of the process that is both ends, so that neither waiting nor
 // what else the machine does matters.
-func handshakes(name string, n int, o tlsOptions) Leg {
+func handshakes(name string, long time.Duration, o tlsOptions) Leg {
 	o.At = IPv4.at(1, firstPort)
 	var before tlsByHand
 	return Leg{
@@ -46,40 +47,95 @@ func handshakes(name string, n int, o tlsOptions) Leg {
 			if _, err = startTLS.Run(ctx, b.Server, o); err != nil {
 				return err
 			}
-			before, err = measureByHand.Run(ctx, b.Server, n)
+			before, err = b.steadyByHand(ctx, long)
 			return err
 		},
-		Predict: func(context.Context, *Bench) (Prediction, error) {
-			return predictHandshakes(o, before.Pieces), nil
-		},
-		Push: func(ctx context.Context, b *Bench) (Measurement, error) {
-			made, err := measureHandshakes.Run(ctx, b.Server, n)
+		Predict: func(context.Context, *Bench) (Prediction, error) { return predictHandshakes(o, before), nil },
+		Push: func(ctx context.Context, b *Bench) (m Measurement, err error) {
+			made, connections, err := b.steadyHandshakes(ctx, long, before)
 			if err != nil {
-				return Measurement{}, err
+				return m, err
 			}
-			m := Measurement{
-				Value: perSecond(made.Each), Endpoints: 2 * (before.Connections + made.Connections),
-				Problem: made.problem(o),
+			m = Measurement{
+				Value: perSecond(made.Each), Endpoints: 2 * (before.Connections + connections), Problem: made.problem(o),
 			}
-			m.Findings, err = b.tlsFindings(ctx, before.Pieces[connectPiece], made.Each)
+			if m.Findings, err = b.tlsFindings(ctx, before.Pieces[connectPiece], made.Each); err != nil {
+				return m, err
+			}
+			_, err = stopTLS.Run(ctx, b.Server, struct{}{})
 			return m, err
 		},
 	}
 }
 
-// predictHandshakes adds up the pieces. What it leaves out is what the two
-// programs do between them: messages put together and taken apart, memory.
-func predictHandshakes(o tlsOptions, pieces map[string]time.Duration) Prediction {
-	p := Prediction{Unit: "connections a second of CPU", Formula: "1 s / connect", Within: 0.3}
-	var sum time.Duration
-	for _, name := range o.pieces() {
-		if name != connectPiece {
-			p.Formula = "1 s / sum"
-		}
-		p.Inputs = append(p.Inputs, Input{name, pieces[name].Round(100 * time.Nanosecond).String()})
-		sum += pieces[name]
+// tries is how often a machine may turn out not to be steady.
+const tries = 5
+
+// steadyByHand measures until two results in a row agree.
+func (b *Bench) steadyByHand(ctx context.Context, long time.Duration) (t tlsByHand, err error) {
+	last, err := measureByHand.Run(ctx, b.Server, long/2)
+	if err != nil {
+		return t, err
 	}
-	p.Value = perSecond(sum)
+	for try, connections := 1, last.Connections; ; try++ {
+		if t, err = measureByHand.Run(ctx, b.Server, long/2); err != nil {
+			return t, err
+		}
+		connections += t.Connections
+		if err = steady(last, t); err == nil || try == tries {
+			t.Connections = connections
+			return t, err
+		}
+		last = t
+	}
+}
+
+// steadyHandshakes measures until the same work by hand takes as long afterwards
+// as it did before. What the handshakes take has no say in that.
+func (b *Bench) steadyHandshakes(ctx context.Context, long time.Duration, before tlsByHand) (m tlsMeasured, connections int, err error) {
+	for try := 1; ; try++ {
+		if m, err = measureHandshakes.Run(ctx, b.Server, long); err != nil {
+			return m, 0, err
+		}
+		after, err := measureByHand.Run(ctx, b.Server, long/2)
+		if err != nil {
+			return m, 0, err
+		}
+		connections += m.Connections + after.Connections
+		if err = steady(before, after); err == nil || try == tries {
+			return m, connections, err
+		}
+	}
+}
+
+// handshakesWithin is how far from the prediction a rate may be, and steadyWithin
+// how far the same work's time from one moment to the next.
+const (
+	handshakesWithin = 0.3
+	steadyWithin     = 0.2
+)
+
+// steady: a machine where the same work takes another time from one moment to the
+// next can neither confirm a prediction nor refute it. Emulated CPUs are such
+// when their host has other work.
+func steady(before, after tlsByHand) error {
+	if apart := float64(after.Each)/float64(before.Each) - 1; math.Abs(apart) > steadyWithin {
+		return fmt.Errorf("the CPU is not steady: the same work took it %v before and %v after", before.Each, after.Each)
+	}
+	return nil
+}
+
+// predictHandshakes shows each piece beside their sum.
+func predictHandshakes(o tlsOptions, byHand tlsByHand) Prediction {
+	p := Prediction{
+		Value: perSecond(byHand.Each), Unit: "connections a second of CPU", Formula: "1 s / connect", Within: handshakesWithin,
+	}
+	for _, name := range o.pieces() {
+		p.Inputs = append(p.Inputs, Input{name, byHand.Pieces[name].Round(100 * time.Nanosecond).String()})
+	}
+	if len(p.Inputs) > 1 {
+		p.Formula = "1 s / sum"
+	}
 	return p
 }
 

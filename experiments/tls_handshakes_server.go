@@ -18,8 +18,9 @@ import (
 // The programs of the process that is client and server.
 var (
 	startTLS          = lab.DefineProgram("start TLS", startTLSInside)
-	measureByHand     = lab.DefineProgram("measure a handshake's pieces", func(n int) (tlsByHand, error) { return tlsInside.byHand(n) })
-	measureHandshakes = lab.DefineProgram("measure handshakes", func(n int) (tlsMeasured, error) { return tlsInside.measure(n) })
+	measureByHand     = lab.DefineProgram("measure a handshake's pieces", func(long time.Duration) (tlsByHand, error) { return tlsInside.byHand(long) })
+	measureHandshakes = lab.DefineProgram("measure handshakes", func(long time.Duration) (tlsMeasured, error) { return tlsInside.measure(long) })
+	stopTLS           = lab.DefineProgram("stop TLS", func(struct{}) (struct{}, error) { return struct{}{}, tlsInside.listener.Close() })
 )
 
 // tlsOptions say what the two ends do once connected.
@@ -31,8 +32,7 @@ type tlsOptions struct {
 	Resume      bool
 }
 
-// tlsMeasured: Each is the median of the connections' CPU time. The first of them
-// resumes nothing.
+// tlsMeasured is what a connection takes. The first one resumes nothing.
 type tlsMeasured struct {
 	Each        time.Duration
 	Connections int
@@ -85,17 +85,15 @@ func (k *tlsKeys) configs(o tlsOptions) (client, server *tls.Config) {
 	return client, server
 }
 
-// measure makes connections one after the other, and ends what the program had
-// open. The first is not measured: it makes what later ones find made, such as
-// the session that they resume.
-func (e *tlsEnds) measure(n int) (m tlsMeasured, err error) {
-	defer e.listener.Close()
+// measure makes connections one after the other. The first is not measured: it
+// makes what later ones find made, such as the session that they resume.
+func (e *tlsEnds) measure(long time.Duration) (m tlsMeasured, err error) {
 	if _, err := e.connect(e.options.TLS); err != nil {
 		return m, err
 	}
 	m.Connections = 1
 	var each []time.Duration
-	for begin := cpuTime(); tooFew(len(each), n, begin); {
+	for begin := cpuTime(); tooFew(len(each), begin, long); {
 		began := cpuTime()
 		resumed, err := e.connect(e.options.TLS)
 		if err != nil {
@@ -107,14 +105,14 @@ func (e *tlsEnds) measure(n int) (m tlsMeasured, err error) {
 			m.Resumed++
 		}
 	}
-	m.Each = median(each)
+	m.Each = undisturbed(each)
 	return m, nil
 }
 
-// tooFew: n at least, and what takes a tenth of a second: the CPU's caches
-// stay cold for some hundredths after another process has had it.
-func tooFew(done, n int, begin time.Duration) bool {
-	return done < n || cpuTime()-begin < 100*time.Millisecond
+// tooFew: as long as was asked for, since the CPU's caches stay cold for a while
+// after another process has had it; and some, however slow the CPU.
+func tooFew(done int, begin, long time.Duration) bool {
+	return done < 16 || cpuTime()-begin < long
 }
 
 // connect makes one connection: the server says one byte, which also brings the
@@ -169,8 +167,9 @@ func cpuTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// median leaves out what befalls some: the garbage collector, an interrupt.
-func median(each []time.Duration) time.Duration {
+// undisturbed is the lowest decile. It leaves out what befalls the others and costs
+// them time: the garbage collector, an interrupt, another process in the caches.
+func undisturbed(each []time.Duration) time.Duration {
 	slices.Sort(each)
-	return each[len(each)/2]
+	return each[len(each)/10]
 }

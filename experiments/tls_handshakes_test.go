@@ -2,6 +2,10 @@ package experiments
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,8 +13,10 @@ import (
 	"brink/experiments/lab"
 )
 
-func TestPredictHandshakes(t *testing.T) {
-	pieces := map[string]time.Duration{
+// TestByHand: a round's pieces add up to a connection, and resumption saves three
+// of them.
+func TestByHand(t *testing.T) {
+	took := tlsRound{
 		connectPiece: 100 * time.Microsecond, messagesPiece: 50 * time.Microsecond, sharePiece: 200 * time.Microsecond,
 		schedulePiece: 30 * time.Microsecond, recordsPiece: 20 * time.Microsecond, restPiece: 100 * time.Microsecond,
 		signPiece: 50 * time.Microsecond, chainPiece: 150 * time.Microsecond, verifyPiece: 100 * time.Microsecond,
@@ -27,10 +33,45 @@ func TestPredictHandshakes(t *testing.T) {
 		{"without sign, chain and verify", tlsOptions{TLS: true, Resume: true}, 2000, "1 s / sum"},
 		{"with ML-KEM", tlsOptions{TLS: true, PostQuantum: true}, 1000, "1 s / sum"},
 	} {
-		p := predictHandshakes(row.o, pieces)
+		round := tlsRound{}
+		for _, piece := range row.o.pieces() {
+			round[piece] = took[piece]
+		}
+		slow := maps.Clone(round)
+		slow[connectPiece] += time.Second
+		var byHand tlsByHand
+		byHand.summarize(row.o, []tlsRound{slow, round, round, slow, slow})
+		equal(t, row.name+": connections", byHand.Connections, 6)
+		p := predictHandshakes(row.o, byHand)
 		equal(t, row.name, p.Value, row.want)
 		equal(t, row.name+": formula", p.Formula, row.formula)
 		equal(t, row.name+": inputs", len(p.Inputs), len(row.o.pieces()))
+		equal(t, row.name+": the first", p.Inputs[0], Input{connectPiece, "100µs"})
+	}
+}
+
+// TestRound: what a handshake in memory did as well is taken off.
+func TestRound(t *testing.T) {
+	o, done := tlsOptions{TLS: true}, []string(nil)
+	work := map[string]func() error{}
+	for _, piece := range o.pieces() {
+		work[piece] = func() error { done = append(done, piece); return nil }
+	}
+	round := must(o.round(work))(t)
+	equal(t, "in order", slices.Equal(done, o.pieces()), true)
+	equal(t, "pieces", len(round), len(o.pieces()))
+	if round[restPiece] > 0 && round[restPiece] > round[connectPiece]+time.Millisecond {
+		t.Errorf("the rest of nothing takes %v", round[restPiece])
+	}
+	work[signPiece] = func() error { return errors.New("no key") }
+	_, err := o.round(work)
+	isError(t, err, "sign by hand: no key")
+}
+
+func TestSteady(t *testing.T) {
+	for after, want := range map[int]bool{100: true, 81: true, 119: true, 70: false, 130: false, 800: false, 10: false} {
+		err := steady(tlsByHand{Each: 100}, tlsByHand{Each: time.Duration(after)})
+		equal(t, "steady", err == nil, want)
 	}
 }
 
@@ -72,11 +113,15 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// dearer has the two ends speak TLS; forgetful lets the server give out no more
-// tickets.
+// dearer has the client look at every certificate for long; forgetful lets the
+// server give out no more tickets.
 var (
-	dearer = lab.DefineProgram("test: TLS after all", func(struct{}) (struct{}, error) {
-		tlsInside.options.TLS = true
+	dearer = lab.DefineProgram("test: a slow client", func(struct{}) (struct{}, error) {
+		tlsInside.client.VerifyConnection = func(tls.ConnectionState) error {
+			for began := cpuTime(); cpuTime()-began < 30*time.Millisecond; {
+			}
+			return nil
+		}
 		return struct{}{}, nil
 	})
 	forgetful = lab.DefineProgram("test: no tickets", func(struct{}) (struct{}, error) {
@@ -93,10 +138,10 @@ func TestHandshakesBehindTheirBack(t *testing.T) {
 		program lab.Program[struct{}, struct{}]
 		reason  string
 	}{
-		"TLS in place of none": {tlsOptions{}, dearer, "connections a second of CPU, measured"},
-		"nothing to resume":    {tlsOptions{TLS: true, Resume: true}, forgetful, "handshakes were resumed, not"},
+		"a slow client":     {tlsOptions{TLS: true}, dearer, "connections a second of CPU, measured"},
+		"nothing to resume": {tlsOptions{TLS: true, Resume: true}, forgetful, "handshakes were resumed, not"},
 	} {
-		r := run(t, noKernel(), oneLeg(handshakes(name, 20, row.o), behindItsBack(func(ctx context.Context, b *Bench) error {
+		r := run(t, noKernel(), oneLeg(handshakes(name, 50*time.Millisecond, row.o), behindItsBack(func(ctx context.Context, b *Bench) error {
 			_, err := row.program.Run(ctx, b.Server, struct{}{})
 			return err
 		})))

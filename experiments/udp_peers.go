@@ -51,10 +51,7 @@ func unconnectedUDP(f Family, peers int) Leg {
 			}, nil
 		},
 		Push: func(ctx context.Context, b *Bench) (m Measurement, err error) {
-			if _, err = sayUDP.Run(ctx, b.Client, at); err != nil {
-				return m, err
-			}
-			if _, err = answerUDP.Run(ctx, b.Server, peers); err != nil {
+			if err := b.askUDP(ctx, at, peers); err != nil {
 				return m, err
 			}
 			heard, err := hearUDP.Run(ctx, b.Client, struct{}{})
@@ -94,7 +91,7 @@ func connectedUDP(f Family, option string, peers int) Leg {
 			if served != peers {
 				return Measurement{Value: served, Problem: problem}, nil
 			}
-			if _, err = sayUDP.Run(ctx, b.Server, netip.AddrPort{}); err != nil {
+			if _, err = sayUDP.Run(ctx, b.Server, udpSaying{}); err != nil {
 				return m, err
 			}
 			if heard, err = hearUDP.Run(ctx, b.Client, struct{}{}); err != nil {

@@ -110,16 +110,25 @@ func (w udpWanted) open(at netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// sayUDPInside has every socket say its own address: to the one given, or to the
-// peer that it is connected to.
-func sayUDPInside(to netip.AddrPort) (struct{}, error) {
+// udpSaying: so many sockets from the first on (0: all) say something to the
+// address, or each to the peer that it is connected to.
+type udpSaying struct {
+	To           netip.AddrPort
+	First, Count int
+}
+
+func sayUDPInside(s udpSaying) (struct{}, error) {
 	udpOpen.Lock()
 	defer udpOpen.Unlock()
 	var peer unix.Sockaddr
-	if to.IsValid() {
-		peer = sockaddrOf(to)
+	if s.To.IsValid() {
+		peer = sockaddrOf(s.To)
 	}
-	for _, fd := range udpOpen.fds {
+	sockets := udpOpen.fds[s.First:]
+	if s.Count > 0 {
+		sockets = sockets[:s.Count]
+	}
+	for _, fd := range sockets {
 		local, err := localOf(fd)
 		if err != nil {
 			return struct{}{}, err

@@ -56,6 +56,7 @@ func (t *Tracer) createMaps() error {
 // last, because what they must tell depends on what those others got: their
 // constants say so.
 var carriers = []bpf.BrinkHook{
+	bpf.BrinkHookHOOK_ACCEPT_QUEUE,
 	bpf.BrinkHookHOOK_DESCRIPTORS, bpf.BrinkHookHOOK_BIND, bpf.BrinkHookHOOK_CONNECT, bpf.BrinkHookHOOK_STATE,
 }
 

@@ -200,11 +200,11 @@ var hooks = []Hook{
 		Without: "full accept queues are not seen",
 		Ways: []Way{
 			{Rung: Fentry, Programs: []string{
-				bpf.BrinkProgFentryTcpConnRequest,
+				bpf.BrinkProgFentryTcpConnRequest, bpf.BrinkProgFexitTcpConnRequest,
 				bpf.BrinkProgFexitTcpV4SynRecvSock, bpf.BrinkProgFexitTcpV6SynRecvSock,
 			}},
 			{Rung: Kprobe, Programs: []string{
-				bpf.BrinkProgKprobeTcpConnRequest,
+				bpf.BrinkProgKprobeTcpConnRequest, bpf.BrinkProgKretprobeTcpConnRequest,
 				bpf.BrinkProgKprobeTcpV4SynRecvSock, bpf.BrinkProgKretprobeTcpV4SynRecvSock,
 				bpf.BrinkProgKprobeTcpV6SynRecvSock, bpf.BrinkProgKretprobeTcpV6SynRecvSock,
 			}},
@@ -248,12 +248,8 @@ var hooks = []Hook{
 		Tells:   "a listener with too many handshakes under way: SYN cookies, or dropped SYNs",
 		Without: "full SYN queues are not seen",
 		Ways: []Way{
-			{Rung: Fentry, Programs: []string{
-				bpf.BrinkProgFentryTcpConnRequestSyn, bpf.BrinkProgFexitTcpConnRequestSyn,
-			}},
-			{Rung: Kprobe, Programs: []string{
-				bpf.BrinkProgKprobeTcpConnRequestSyn, bpf.BrinkProgKretprobeTcpConnRequestSyn,
-			}},
+			{Rung: Fentry, With: bpf.BrinkHookHOOK_ACCEPT_QUEUE},
+			{Rung: Kprobe, With: bpf.BrinkHookHOOK_ACCEPT_QUEUE},
 			{
 				Rung: Poll,
 				Lost: "which client and which listener; TcpExt TCPReqQFullDoCookies and TCPReqQFullDrop are read once a second",

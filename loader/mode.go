@@ -57,6 +57,18 @@ func (m *Mode) carriedBy(t *Tracer) {
 	if carrier.Rung >= Poll {
 		m.refuse(m.Rung, "there is no hook for "+carrier.Name)
 		m.Rung, m.Lost = None, m.Without
+		m.fallBack()
+		return
+	}
+	m.Rung = max(m.Rung, carrier.Rung)
+}
+
+// fallBack polls, where that is a way.
+func (m *Mode) fallBack() {
+	for _, way := range m.Ways {
+		if way.Rung == Poll {
+			m.way, m.Rung, m.Lost, m.Sources = way, Poll, way.Lost, []string{"poll"}
+		}
 	}
 }
 

@@ -43,12 +43,12 @@ type labKernel struct {
 // flushPatience is how long the spans of a run may take to leave at its end.
 const flushPatience = 5 * time.Second
 
-func traceLabs(ctx context.Context, rung loader.Rung, spans string) (*labKernel, error) {
+func traceLabs(ctx context.Context, rung loader.Rung, endpoints uint32, spans string) (*labKernel, error) {
 	exporter, err := otlp.New(ctx, otlp.Options{File: spans, ServiceVersion: version})
 	if err != nil {
 		return nil, usageError{err}
 	}
-	tracer, err := loader.Attach(loader.Options{Best: rung, Filter: loader.Filter{Dynamic: true}})
+	tracer, err := loader.Attach(loader.Options{Best: rung, Endpoints: endpoints, Filter: loader.Filter{Dynamic: true}})
 	if err != nil {
 		return nil, err
 	}

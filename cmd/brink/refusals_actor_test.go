@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -282,7 +281,7 @@ func hangUp(listener int, clients ...int) error {
 // retransmitted meanwhile. The queue stays full: a poll looks at it later.
 func overflowQueue(at netip.Addr) error {
 	to := netip.AddrPortFrom(at, 5006)
-	before, err := overflows()
+	before, err := counted("ListenOverflows")
 	if err != nil {
 		return err
 	}
@@ -323,21 +322,21 @@ func overflowQueue(at netip.Addr) error {
 	}
 	var n int
 	err = await("overflows", func() (bool, error) {
-		n, err = overflows()
+		n, err = counted("ListenOverflows")
 		return n-before >= len(clients), err
 	})
 	if err != nil {
 		return err
 	}
-	if n, err = overflows(); err != nil {
+	if n, err = counted("ListenOverflows"); err != nil {
 		return err
 	}
 	fmt.Println("queue-full", to, n-before, strings.Join(clients, " "))
 	return nil
 }
 
-// overflows is the namespace's own count.
-func overflows() (int, error) {
+// counted reads one of the namespace's own counters.
+func counted(counter string) (int, error) {
 	content, err := os.ReadFile("/proc/self/net/netstat")
 	if err != nil {
 		return 0, err
@@ -349,13 +348,13 @@ func overflows() (int, error) {
 			continue
 		}
 		for i, name := range names {
-			if name == "ListenOverflows" {
+			if name == counter {
 				return strconv.Atoi(f[i])
 			}
 		}
 		names = f
 	}
-	return 0, errors.New("there is no ListenOverflows")
+	return 0, fmt.Errorf("there is no counter %s", counter)
 }
 
 func queued(listener, n int) (bool, error) {
@@ -500,7 +499,8 @@ func crowd() error {
 	return nil
 }
 
-// fillTimeWaits closes nine connections first, one after the other.
+// fillTimeWaits closes nine connections first, one after the other, and tells of
+// those for which the kernel counted an overflow.
 func fillTimeWaits(at netip.Addr) error {
 	to := netip.AddrPortFrom(at, 5008)
 	listener, err := listeningSocket(to, 8)
@@ -508,30 +508,48 @@ func fillTimeWaits(at netip.Addr) error {
 		return err
 	}
 	defer unix.Close(listener)
-	for n := range choosable {
-		client, err := socketFor("tcp", at)
+	total := 0
+	for range choosable {
+		local, overflowed, err := passIntoTimeWait(listener, to)
 		if err != nil {
 			return err
 		}
-		if err := unix.Connect(client, sockaddrOf(to)); err != nil {
-			return fmt.Errorf("connection %d: %w", n, err)
-		}
-		local, err := localOf(client)
-		if err != nil {
-			return err
-		}
-		server, _, err := unix.Accept4(listener, 0)
-		if err != nil {
-			return err
-		}
-		if err := closeFirst(client, server); err != nil {
-			return err
-		}
-		if n >= maxTimeWaits {
+		if overflowed > 0 {
 			fmt.Println("no-timewait", local, to)
 		}
+		total += overflowed
+	}
+	// a guest's clock may leap past the minute that a timewait socket lasts
+	if total != choosable-maxTimeWaits && !inGuest() || total == 0 {
+		return fmt.Errorf("the kernel counted %d overflows", total)
 	}
 	return nil
+}
+
+func passIntoTimeWait(listener int, to netip.AddrPort) (local netip.AddrPort, overflowed int, err error) {
+	before, err := counted("TCPTimeWaitOverflow")
+	if err != nil {
+		return local, 0, err
+	}
+	client, err := socketFor("tcp", to.Addr())
+	if err != nil {
+		return local, 0, err
+	}
+	if err := unix.Connect(client, sockaddrOf(to)); err != nil {
+		return local, 0, err
+	}
+	if local, err = localOf(client); err != nil {
+		return local, 0, err
+	}
+	server, _, err := unix.Accept4(listener, 0)
+	if err != nil {
+		return local, 0, err
+	}
+	if err := closeFirst(client, server); err != nil {
+		return local, 0, err
+	}
+	after, err := counted("TCPTimeWaitOverflow")
+	return local, after - before, err
 }
 
 // closeFirst is an active close of client, to the end: client's FIN, server's,

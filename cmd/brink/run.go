@@ -51,7 +51,7 @@ func run(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, files.Close(), giveBack(c.String("out"))) }()
-	kernel, err := traceLabs(c.Context, rung, filepath.Join(c.String("out"), report.SpansFile))
+	kernel, err := traceLabs(c.Context, rung, endpointsFor(c.Bool("full")), filepath.Join(c.String("out"), report.SpansFile))
 	if err != nil {
 		return err
 	}
@@ -165,4 +165,14 @@ func giveBack(dir string) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// endpointsFor is how many endpoints are tracked at once: connections-at-scale
+// opens a million connections at full size, with both ends on this host. 0 is the
+// loader's default.
+func endpointsFor(full bool) uint32 {
+	if full {
+		return 1 << 22
+	}
+	return 0
 }

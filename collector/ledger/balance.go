@@ -75,6 +75,9 @@ func (a *account) balance() Account {
 	b := Account{Netns: a.netns, CountsEntries: a.o.CountsEntries, By: a.sources()}
 	if a.settled == nil {
 		a.sweep(a.until)
+		if a.closed != "" {
+			a.close(a.closed)
+		}
 		b.Figures = a.alone()
 	} else {
 		a.reconcile(a.settled)

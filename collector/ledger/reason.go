@@ -14,7 +14,7 @@ func (a *account) reason(differences []Difference) string {
 	case a.closed != "":
 		return "no balance: " + a.closed
 	case a.settled == nil:
-		return "no balance: no process is left in the namespace, or it could not be entered"
+		return "no balance: there was no last reading"
 	}
 	for _, d := range differences {
 		if d.By != 0 {

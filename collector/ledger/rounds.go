@@ -8,6 +8,12 @@ import (
 // The rounds through the namespaces. What a reading says is brought into an
 // account by open, look and settle, which do no I/O.
 
+// Why an account has no last reading.
+const (
+	isGone   = "the namespace is gone"
+	notFound = "the namespace is gone, or no process is left in it"
+)
+
 // Begin opens an account for each namespace, with what it has by now. Facts of
 // earlier times do not count, so it may be called once facts are recorded.
 func (l *Ledger) Begin(namespaces map[uint32]string) {
@@ -63,7 +69,7 @@ func (l *Ledger) look(netns uint32, r Reading) {
 	defer l.mu.Unlock()
 	a := l.account(netns)
 	if a.cookie != 0 && r.Cookie != a.cookie {
-		l.archive(a, "the namespace is gone")
+		l.archive(a, isGone)
 		a = l.account(netns)
 		a.heir = true
 	}
@@ -81,7 +87,7 @@ func (l *Ledger) miss(namespaces map[uint32]string, now time.Time) {
 		case a.missed.IsZero():
 			a.missed = now
 		case now.Sub(a.missed) > absence:
-			l.archive(a, "the namespace is gone, or no process is left in it")
+			l.archive(a, notFound)
 		}
 	}
 }
@@ -97,6 +103,19 @@ func (l *Ledger) End(namespaces map[uint32]string) {
 			l.settle(netns, r)
 		}
 	})
+	l.closeUnread()
+}
+
+// closeUnread is for what could not be visited. Some of its facts may be still
+// to come.
+func (l *Ledger) closeUnread() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.accounts {
+		if l.o.Filtered == "" && a.settled == nil {
+			a.closed = notFound
+		}
+	}
 }
 
 // ended is for the accounts that get no reading.
@@ -130,7 +149,7 @@ func (l *Ledger) settle(netns uint32, r Reading) {
 	defer l.mu.Unlock()
 	a := l.account(netns)
 	if a.cookie != 0 && r.Cookie != a.cookie || r.Counters.since(a.opened.Counters).fell() {
-		l.archive(a, "the namespace is gone")
+		l.archive(a, isGone)
 		return
 	}
 	a.settled, a.finTimeout = &r, r.FinTimeout
