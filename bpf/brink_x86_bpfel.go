@@ -41,7 +41,8 @@ const (
 	BrinkCountCOUNT_LOST      BrinkCount = 1
 	BrinkCountCOUNT_UNTRACKED BrinkCount = 2
 	BrinkCountCOUNT_MISSED    BrinkCount = 3
-	BrinkCountCOUNT_COUNT     BrinkCount = 4
+	BrinkCountCOUNT_RESCUED   BrinkCount = 4
+	BrinkCountCOUNT_COUNT     BrinkCount = 5
 )
 
 type BrinkEndpoint struct {
@@ -219,6 +220,16 @@ const (
 	BrinkRoleROLE_LISTENER BrinkRole = 3
 )
 
+type BrinkSeenChanges struct {
+	_      structs.HostLayout
+	Change [4]struct {
+		_      structs.HostLayout
+		Socket uint64
+		State  uint32
+		Pad    uint32
+	}
+}
+
 type BrinkStage uint32
 
 const (
@@ -330,6 +341,7 @@ const (
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
 	BrinkMapReused                            = "reused"
+	BrinkMapSeenChanges                       = "seen_changes"
 	BrinkMapStorms                            = "storms"
 	BrinkMapSynSegments                       = "syn_segments"
 	BrinkMapTimewaitSegments                  = "timewait_segments"
@@ -406,6 +418,7 @@ const (
 	BrinkProgKretprobeTcpV6Connect            = "kretprobe_tcp_v6_connect"
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
+	BrinkProgRawTpInetSockSetStateNested      = "raw_tp_inet_sock_set_state_nested"
 	BrinkProgRawTpSockExceedBufLimit          = "raw_tp_sock_exceed_buf_limit"
 	BrinkProgTpSysEnterBind                   = "tp_sys_enter_bind"
 	BrinkProgTpSysEnterConnect                = "tp_sys_enter_connect"
@@ -546,6 +559,7 @@ type BrinkProgramSpecs struct {
 	KretprobeTcpV6Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpInetSockSetStateNested      *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.ProgramSpec `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.ProgramSpec `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.ProgramSpec `ebpf:"tp_sys_enter_connect"`
@@ -573,6 +587,7 @@ type BrinkMapSpecs struct {
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
+	SeenChanges      *ebpf.MapSpec `ebpf:"seen_changes"`
 	Storms           *ebpf.MapSpec `ebpf:"storms"`
 	SynSegments      *ebpf.MapSpec `ebpf:"syn_segments"`
 	TimewaitSegments *ebpf.MapSpec `ebpf:"timewait_segments"`
@@ -628,6 +643,7 @@ type BrinkMaps struct {
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
 	Reused           *ebpf.Map `ebpf:"reused"`
+	SeenChanges      *ebpf.Map `ebpf:"seen_changes"`
 	Storms           *ebpf.Map `ebpf:"storms"`
 	SynSegments      *ebpf.Map `ebpf:"syn_segments"`
 	TimewaitSegments *ebpf.Map `ebpf:"timewait_segments"`
@@ -646,6 +662,7 @@ func (m *BrinkMaps) Close() error {
 		m.FilterNetns,
 		m.Hits,
 		m.Reused,
+		m.SeenChanges,
 		m.Storms,
 		m.SynSegments,
 		m.TimewaitSegments,
@@ -748,6 +765,7 @@ type BrinkPrograms struct {
 	KretprobeTcpV6Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.Program `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpInetSockSetStateNested      *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.Program `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.Program `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.Program `ebpf:"tp_sys_enter_connect"`
@@ -835,6 +853,7 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeTcpV6Connect,
 		p.KretprobeTcpV6SynRecvSock,
 		p.RawTpInetSockSetState,
+		p.RawTpInetSockSetStateNested,
 		p.RawTpSockExceedBufLimit,
 		p.TpSysEnterBind,
 		p.TpSysEnterConnect,

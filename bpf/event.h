@@ -136,6 +136,7 @@ enum count {
 	COUNT_LOST,	   /* records that the full ring refused */
 	COUNT_UNTRACKED,   /* endpoints that the full map refused */
 	COUNT_MISSED,	   /* returns whose entry was not seen (kretprobe) */
+	COUNT_RESCUED,	   /* state changes that the second program took over */
 	COUNT_COUNT,
 };
 

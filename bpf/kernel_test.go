@@ -15,7 +15,7 @@ import (
 // syscall.h. Every other one claims to be the kernel's, by its name.
 var ours = []string{
 	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "port_range",
-	"refused", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
+	"refused", "seen_change", "seen_changes", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
 	"sys_exit", "time_wait", "timewait_segment", "tuple",
 }
 

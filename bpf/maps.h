@@ -132,6 +132,25 @@ struct {
 	__type(value, struct syn_segment);
 } syn_segments SEC(".maps");
 
+/* The state changes that the first program has seen on this CPU and the second
+ * one has not: one, or a few where interrupts nest. */
+struct seen_change {
+	__u64 socket;
+	__u32 state;
+	__u32 pad;
+};
+
+struct seen_changes {
+	struct seen_change change[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct seen_changes);
+} seen_changes SEC(".maps");
+
 /* Filters. The constants are frozen before loading, so an unused filter costs
  * nothing: the verifier removes its branch. */
 const volatile __u32 filter_pid = 0;

@@ -145,4 +145,40 @@ static __always_inline int state_changes(struct sock *sk, int old_state, int new
 	return 0;
 }
 
+/* The first free place, or the first of all where none is free: what stays there
+ * belongs to a change during which the second program was interrupted itself. */
+static __always_inline void note_seen(struct sock *sk, __u32 state)
+{
+	__u32 zero = 0;
+	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
+	struct seen_change *place;
+
+	if (!seen)
+		return;
+	place = &seen->change[0];
+	for (int i = 3; i >= 0; i--)
+		if (!seen->change[i].socket)
+			place = &seen->change[i];
+	place->state = state;
+	place->socket = (__u64)sk;
+}
+
+static __always_inline bool take_seen(struct sock *sk, __u32 state)
+{
+	__u32 zero = 0;
+	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
+
+	if (!seen)
+		return true;
+	for (int i = 0; i < 4; i++) {
+		struct seen_change *change = &seen->change[i];
+
+		if (change->socket == (__u64)sk && change->state == state) {
+			change->socket = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
 #endif

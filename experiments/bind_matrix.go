@@ -11,7 +11,7 @@ import (
 
 func init() {
 	register(Experiment{
-		Name: "bind-matrix", Group: Identity, Takes: 8 * time.Second,
+		Name: "bind-matrix", Group: Identity, Takes: 5 * time.Second,
 		Question: "which pairs of sockets may share a port?",
 		Expect: "the kernel's rules, written down, tell of every pair: SO_REUSEADDR × SO_REUSEPORT × listening × address × " +
 			"family × how the port is asked for; each refused bind is laid to its holder",

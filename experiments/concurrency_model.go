@@ -56,8 +56,8 @@ func untilRefused(model string, limit collector.Limit, tasks, descriptors uint64
 				return err
 			}
 			started, err := startModel.Run(ctx, b.Server, modelOptions{Model: model, At: at, Tasks: tasks})
-			if err == nil && started.Unable != "" {
-				err = skipf("RLIMIT_NPROC counts a user's tasks, root's aside, and the server cannot become a user of its own (root can): %s", started.Unable)
+			if err == nil && started.Unable != "" && model == threadModel {
+				err = skipf("RLIMIT_NPROC counts a user's tasks, and the server cannot become a user of its own (root can): %s", started.Unable)
 			}
 			return err
 		},

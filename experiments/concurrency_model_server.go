@@ -46,8 +46,7 @@ type connectionModel interface {
 	// serve has the connection that was taken last served. Errors of both carry
 	// the kernel's errno where it refused.
 	serve() error
-	// close resets the connections that were taken and waits until nobody serves
-	// them any more. The listener stays.
+	// close resets the connections that were taken. The listener stays.
 	close() error
 	// stop closes the listener.
 	stop() error
@@ -59,7 +58,7 @@ var modelInside connectionModel
 type modelOptions struct {
 	Model string
 	At    netip.AddrPort
-	// Tasks is RLIMIT_NPROC, for a user who has no other process. 0: neither.
+	// Tasks is RLIMIT_NPROC, for a user who has no other process. 0: none of both.
 	Tasks uint64
 }
 
@@ -69,30 +68,28 @@ type modelStarted struct{ Unable string }
 func startModelInside(o modelOptions) (s modelStarted, err error) {
 	steadyThreads()
 	if o.Tasks > 0 {
-		if err := becomeOwnUser(); err != nil {
-			return modelStarted{Unable: err.Error()}, nil
-		}
-		limit := unix.Rlimit{Cur: o.Tasks, Max: o.Tasks}
-		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &limit); err != nil {
-			return s, fmt.Errorf("set RLIMIT_NPROC: %w", err)
+		if err := becomeOwnUser(o.Tasks); err != nil {
+			s.Unable = err.Error()
 		}
 	}
 	modelInside, err = models[o.Model](o.At)
 	return s, err
 }
 
-// becomeOwnUser changes to a user whom nobody else has: RLIMIT_NPROC counts the
-// tasks of a user, and does not hold for root (INIT_USER in copy_process). Both
-// that the lab looks into /proc/self for and that the worker dies with its
-// holder are lost with the change (commit_creds), and asked for again.
-func becomeOwnUser() error {
+// becomeOwnUser changes to a user whom nobody else has, and who may have so many
+// tasks: RLIMIT_NPROC counts a user's, and does not hold for root (INIT_USER in
+// copy_process). Both that the lab looks into /proc/self for and that the worker
+// dies with its holder are lost with the change (commit_creds), and asked for
+// again.
+func becomeOwnUser(tasks uint64) error {
 	uid := 2_000_000_000 + os.Getpid()
 	if err := syscall.Setresuid(uid, uid, uid); err != nil {
-		return err
+		return os.NewSyscallError("setresuid", err)
 	}
 	return errors.Join(
-		unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0),
-		unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0),
+		os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)),
+		os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)),
+		os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: tasks, Max: tasks})),
 	)
 }
 

@@ -72,15 +72,15 @@ func TestBindFirstNotHeld(t *testing.T) {
 
 // TestClientsAreToldApart: what one address has used up is no other's.
 func TestClientsAreToldApart(t *testing.T) {
-	k := &fakeKernel{told: memory.Evidence{
-		Connections: 24, Hits: []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 3)},
-	}}
+	told := func(ends int, refusals uint64) *fakeKernel {
+		return &fakeKernel{told: memory.Evidence{
+			Connections: ends, Hits: []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, refusals)},
+		}}
+	}
 	e := oneLeg(manyClients(IPv4, 2, rangeOf("50000", "50005")))
-	judged(t, "a refusal too many", run(t, k, e), Refuted, "measured 2 refusals, the kernel told of 3 by ephemeral_ports")
-	k.told.Hits[0].Count = 2
-	judged(t, "one for each client", run(t, k, e), Held, "")
-	k.told.Connections = 23
-	judged(t, "an end missing", run(t, k, e), Refuted, "measured 24 established endpoints, the kernel told of 23")
+	judged(t, "one for each client", run(t, told(24, 2), e), Held, "")
+	judged(t, "a refusal too many", run(t, told(24, 3), e), Refuted, "measured 2 refusals, the kernel told of 3 by ephemeral_ports")
+	judged(t, "an end missing", run(t, told(23, 2), e), Refuted, "measured 24 established endpoints, the kernel told of 23")
 }
 
 func TestFilesSuffice(t *testing.T) {

@@ -54,15 +54,15 @@ func TestReuseNotHeld(t *testing.T) {
 	judged(t, "reuse switched on", run(t, noKernel(), oneLeg(none.leg(), few, behindItsBack(setting("net.ipv4.tcp_tw_reuse", "1")))), Refuted,
 		"predicted 4 connections, measured 8 (EADDRNOTAVAIL)")
 
-	k := &fakeKernel{told: memory.Evidence{
-		Connections: 16, Hits: []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 1)},
-		TimeWaits: map[collector.TimeWaitEvent]int{collector.TimeWaitEnter: 4},
-	}}
-	judged(t, "no hook for reuse", run(t, k, oneLeg(one.leg(), few)), Held, "")
-	k.told.TimeWaits[collector.TimeWaitReuseConnect] = 4
-	judged(t, "each reuse seen", run(t, k, oneLeg(one.leg(), few)), Held, "")
-	k.told.TimeWaits[collector.TimeWaitReuseConnect] = 3
-	judged(t, "one not seen", run(t, k, oneLeg(one.leg(), few)), Refuted,
+	told := func(reused int) *fakeKernel {
+		return &fakeKernel{told: memory.Evidence{
+			Connections: 16, Hits: []memory.Hit{hit(limits.EphemeralPorts, unix.EADDRNOTAVAIL, 1)},
+			TimeWaits: map[collector.TimeWaitEvent]int{collector.TimeWaitEnter: 4, collector.TimeWaitReuseConnect: reused},
+		}}
+	}
+	judged(t, "no hook for reuse", run(t, told(0), oneLeg(one.leg(), few)), Held, "")
+	judged(t, "each reuse seen", run(t, told(4), oneLeg(one.leg(), few)), Held, "")
+	judged(t, "one not seen", run(t, told(3), oneLeg(one.leg(), few)), Refuted,
 		"4 ports served again, the kernel told of 3 timewait sockets that a connect() took over")
 	b := &Bench{Notes: map[string]int{"reused": 4, "TWRecycled": 3}}
 	equal(t, "counter", reusesCounted(b, Measurement{}, memory.Evidence{}), "4 ports served again, TWRecycled grew by 3")

@@ -49,7 +49,8 @@ type tlsByHand struct {
 // in a handshake too each finds the CPU's caches as the others left them. What a
 // handshake does beside its cryptography cannot be done by hand: it is what is
 // left of one that is resumed, with neither a certificate nor a kernel between
-// the ends.
+// the ends. So of resumption itself only the kernel's part is foretold, and of the
+// others all that sets them apart from it.
 func (e *tlsEnds) byHand(long time.Duration) (t tlsByHand, err error) {
 	near, ended, err := e.talker()
 	if err != nil {

@@ -75,7 +75,9 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeInetCskListenStart,
 				bpf.BrinkProgKretprobeInetCskListenStart,
 			}},
-			{Rung: Tracepoint, Programs: []string{bpf.BrinkProgRawTpInetSockSetState}},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgRawTpInetSockSetState, bpf.BrinkProgRawTpInetSockSetStateNested, // in this order
+			}},
 		},
 	},
 	{

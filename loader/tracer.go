@@ -134,13 +134,30 @@ func (t *Tracer) Skipped(hooks ...string) (n uint64) {
 			continue
 		}
 		if stats, err := a.program.Stats(); err == nil && !a.again {
-			n += stats.RecursionMisses
+			n += t.unseen(a.name, stats.RecursionMisses)
 		}
 		if kprobe := kprobeOf(a.link); kprobe != nil {
 			n += kprobe.Missed
 		}
 	}
 	return n
+}
+
+// unseen is what a program's misses come to. Of the two at inet_sock_set_state
+// each makes up for the other: the second takes over what the first has missed,
+// and what the second has missed the first has seen.
+func (t *Tracer) unseen(program string, misses uint64) uint64 {
+	switch program {
+	case bpf.BrinkProgRawTpInetSockSetStateNested:
+		return 0
+	case bpf.BrinkProgRawTpInetSockSetState:
+		var n [bpf.BrinkCountCOUNT_COUNT]uint64
+		if t.sum(bpf.BrinkMapCounts, n[:]) != nil {
+			return misses
+		}
+		return misses - min(misses, n[bpf.BrinkCountCOUNT_RESCUED])
+	}
+	return misses
 }
 
 // belongs reports whether one of the hooks rests on the program.

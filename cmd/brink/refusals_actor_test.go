@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func beRefusedEverything(at netip.Addr) error {
 		overflowQueue, runOutOfDescriptors, crowdOut, fillTimeWaits,
 	} {
 		if err := scene(at); err != nil {
-			return fmt.Errorf("%s: %w", runtime.FuncForPC(**(**uintptr)(unsafe.Pointer(&scene))).Name(), err)
+			return fmt.Errorf("%s: %w", runtime.FuncForPC(reflect.ValueOf(scene).Pointer()).Name(), err)
 		}
 	}
 	return nil

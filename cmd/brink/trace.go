@@ -25,8 +25,9 @@ func traceCommand() *cli.Command {
 		Description: "One line a fact: a connection when it ends, with the times of all its states and the\n" +
 			"process that owned it; a limit hit or a bind conflict at once, with the holder of the\n" +
 			"port; each step of a timewait socket. Filters work in the kernel. ctrl-C ends it with\n" +
-			"a summary that says what was lost, if anything was. Where OTEL_EXPORTER_OTLP_ENDPOINT\n" +
-			"is set, spans go there as well.\n\n" +
+			"each namespace's TIME_WAIT ledger, held against the kernel's counters, and a summary\n" +
+			"that says what was lost, if anything was. Where OTEL_EXPORTER_OTLP_ENDPOINT is set,\n" +
+			"spans go there as well.\n\n" +
 			"   brink trace --port 443            what happens on port 443, at either end\n" +
 			"   brink trace --limit-hits --json   refusals alone, as JSON Lines",
 		Flags: []cli.Flag{
