@@ -16,8 +16,10 @@ static __always_inline void add_one(void *map, __u32 key)
 {
 	__u64 *n = bpf_map_lookup_elem(map, &key);
 
+	/* per CPU, and still atomic: a softirq in the middle of a plain += would have
+	 * all of its own counts forgotten */
 	if (n)
-		*n += 1; /* per CPU, and tracing programs do not migrate */
+		__sync_fetch_and_add(n, 1);
 }
 
 static __always_inline __u64 wake_up(void)
