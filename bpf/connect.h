@@ -87,7 +87,9 @@ static __always_inline int connect_returned(struct sock *sk, const void *address
 {
 	struct endpoint *e;
 
-	if (result >= 0 || result == -EINPROGRESS)
+	/* a signal interrupted it: the kernel calls it again (ERESTARTSYS), or the
+	 * program does, and that call brings the result */
+	if (result >= 0 || result == -EINPROGRESS || result == -EINTR || result <= -ERESTARTSYS)
 		return 0;
 	e = endpoint_of(sk);
 	if (e && e->flags & ENDPOINT_AWAITS_RESULT)

@@ -13,7 +13,7 @@ import (
 
 // Constants leave no trace in an object's BTF, so they are read from the text.
 var (
-	define     = regexp.MustCompile(`(?m)^#define (\w+)\s+\(?(\d\w*)( << (\d+))?\)?$`)
+	define     = regexp.MustCompile(`(?m)^#define (\w+)\s+\(?(\d\w*)( << (\d+))?\)?( /\*.*)?$`)
 	enumerator = regexp.MustCompile(`\b(\w+)( = (\d+))?,`)
 	tcpStates  = regexp.MustCompile(`(?s)enum tcp_state \{(.*?)\}`)
 )
@@ -28,13 +28,13 @@ func TestMacrosOfKernelHeader(t *testing.T) {
 		"SOCK_STREAM": unix.SOCK_STREAM, "IPPROTO_TCP": unix.IPPROTO_TCP, "IPPROTO_UDP": unix.IPPROTO_UDP,
 		"S_IFMT": unix.S_IFMT, "S_IFSOCK": unix.S_IFSOCK, "RLIMIT_NOFILE": unix.RLIMIT_NOFILE,
 		"EINPROGRESS": uint64(unix.EINPROGRESS), "EADDRINUSE": uint64(unix.EADDRINUSE),
-		"EADDRNOTAVAIL": uint64(unix.EADDRNOTAVAIL), "EAGAIN": uint64(unix.EAGAIN), "ENOMEM": uint64(unix.ENOMEM),
+		"EADDRNOTAVAIL": uint64(unix.EADDRNOTAVAIL), "EAGAIN": uint64(unix.EAGAIN), "EINTR": uint64(unix.EINTR), "ENOMEM": uint64(unix.ENOMEM),
 		"ENETUNREACH": uint64(unix.ENETUNREACH), "EHOSTUNREACH": uint64(unix.EHOSTUNREACH),
 		"ECONNREFUSED": uint64(unix.ECONNREFUSED), "ECONNRESET": uint64(unix.ECONNRESET),
 		"ETIMEDOUT": uint64(unix.ETIMEDOUT), "EPIPE": uint64(unix.EPIPE),
 		"RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIM_INFINITY": unix.RLIM_INFINITY & (1<<64 - 1),
 		"IPS_SRC_NAT":  enumValue(t, kernel, "ip_conntrack_status", "IPS_SRC_NAT"),
-		"NFCT_PTRMASK": 7, "NF_DROP": 0, // macros of the kernel, of which its BTF knows nothing
+		"NFCT_PTRMASK": 7, "ERESTARTSYS": 512, "NF_DROP": 0, // macros of the kernel, of which its BTF knows nothing
 		"EMFILE": uint64(unix.EMFILE), "ENFILE": uint64(unix.ENFILE),
 		// inet_shutdown: "maps 0->1 has the advantage of making bit 1 rcvs"
 		"SHUTDOWN_MASK": unix.SHUT_RDWR + 1,

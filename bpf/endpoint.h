@@ -166,21 +166,36 @@ static __always_inline bool awaits_result(struct sock *sk, struct endpoint *e, _
 	return true;
 }
 
+/* 0 for a socket that its program has closed. */
+static __always_inline __u64 inode_of(struct sock *sk)
+{
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+
+	return file ? BPF_CORE_READ(file, f_inode, i_ino) : 0;
+}
+
 static __always_inline void remember_told(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
-	__u8 yes = 1;
+	__u64 inode = connect_by_syscall ? inode_of(sk) : 0;
 
-	if (connect_by_syscall)
-		bpf_map_update_elem(&told, &key, &yes, BPF_ANY);
+	if (inode)
+		bpf_map_update_elem(&told, &key, &inode, BPF_ANY);
 }
 
-/* True once per telling. */
+/* True once per telling. A program may never ask again for what it was told of by
+ * poll(2), and the next socket at this address is another one. */
 static __always_inline bool was_told(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
+	__u64 *inode = connect_by_syscall ? bpf_map_lookup_elem(&told, &key) : NULL;
+	bool same;
 
-	return connect_by_syscall && !bpf_map_delete_elem(&told, &key);
+	if (!inode)
+		return false;
+	same = *inode == inode_of(sk);
+	bpf_map_delete_elem(&told, &key);
+	return same;
 }
 
 /* close() of a socket that is no connection, never was or no longer. */

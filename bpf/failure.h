@@ -17,9 +17,9 @@ static __always_inline __u8 timeout_of(struct sock *sk, __u32 last_state)
 
 	if (last_state == TCP_SYN_SENT || last_state == TCP_SYN_RECV)
 		return FAILURE_SYN_TIMEOUT;
-	if (BPF_CORE_READ(icsk, icsk_probes_out) && !BPF_CORE_READ(icsk, icsk_retransmits))
-		return FAILURE_PROBE_TIMEOUT;
-	return FAILURE_RETRANSMISSION_TIMEOUT;
+	if (BPF_CORE_READ(icsk, icsk_retransmits))
+		return FAILURE_RETRANSMISSION_TIMEOUT;
+	return FAILURE_PROBE_TIMEOUT; /* icsk_probes_out may be 0: each answer resets it */
 }
 
 static __always_inline __u8 failure_of(struct sock *sk, __u32 error, __u32 last_state)

@@ -23,6 +23,7 @@
 #define RLIM_INFINITY	0xfffffffffffffffful
 #define SHUTDOWN_MASK	3
 
+#define EINTR		4
 #define EAGAIN		11
 #define ENOMEM		12
 #define ENFILE		23
@@ -36,6 +37,7 @@
 #define ECONNREFUSED	111
 #define EHOSTUNREACH	113
 #define EINPROGRESS	115
+#define ERESTARTSYS	512 /* include/linux/errno.h: the kernel's own, as those above it */
 
 /* include/net/tcp_states.h */
 enum tcp_state {
@@ -174,6 +176,7 @@ struct sock {
 	__u8		   sk_shutdown;
 	__u32		   sk_ack_backlog;
 	__u32		   sk_max_ack_backlog;
+	struct socket	  *sk_socket;
 };
 
 struct inet_sock {
@@ -231,6 +234,7 @@ struct sk_buff {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long  i_ino;
 };
 
 struct file {
@@ -248,6 +252,7 @@ struct files_struct {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 

@@ -92,7 +92,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16 * 1024);
 	__type(key, __u64);
-	__type(value, __u8);
+	__type(value, __u64); /* its inode's number: the slab gives addresses again */
 } told SEC(".maps");
 
 /* Timewait sockets on their way out because somebody takes their tuple over. */

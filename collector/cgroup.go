@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -61,6 +62,22 @@ func CgroupID(path string) (uint64, error) {
 		return 0, &os.PathError{Op: "read cgroup id of", Path: path, Err: err}
 	}
 	return binary.NativeEndian.Uint64(handle.Bytes()), nil
+}
+
+// CgroupOf is the id of the cgroup v2 that a process is in now, or 0.
+func CgroupOf(pid uint32) uint64 {
+	content, err := os.ReadFile("/proc/" + strconv.Itoa(int(pid)) + "/cgroup")
+	root := CgroupRoot()
+	if err != nil || root == "" {
+		return 0
+	}
+	for line := range strings.Lines(string(content)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			id, _ := CgroupID(root + strings.TrimSuffix(path, "\n"))
+			return id
+		}
+	}
+	return 0
 }
 
 // CgroupRoot is where the cgroup v2 hierarchy is mounted, or empty.

@@ -16,6 +16,9 @@ type storms struct {
 	told map[bpf.BrinkStormKey]uint64
 }
 
+// maxStorms bounds what is remembered; the kernel's map has 4,096 entries.
+const maxStorms = 1 << 14
+
 // stormsEvery is how often.
 const stormsEvery = time.Second
 
@@ -33,8 +36,10 @@ func (s *storms) since(now map[bpf.BrinkStormKey]bpf.BrinkStorm) (facts []Fact) 
 			facts = append(facts, stormFact(key, &storm, n))
 		}
 	}
-	s.told = make(map[bpf.BrinkStormKey]uint64, len(now))
-	for key, storm := range now {
+	if s.told == nil || len(s.told) > maxStorms {
+		s.told = make(map[bpf.BrinkStormKey]uint64, len(now))
+	}
+	for key, storm := range now { // not all of them, if the kernel's map changed meanwhile
 		s.told[key] = storm.Untold
 	}
 	return facts

@@ -107,6 +107,9 @@ func (h *LimitHit) Visit(v Visitor) {
 	visitString(v, KeyOutcome, h.Outcome.String())
 	visitString(v, KeyLimitKnob, h.Limit.Entry().Knob)
 	visitString(v, KeyRole, h.Role.String())
+	if h.Transport == UDP && !h.Local.IsValid() && !h.Peer.IsValid() {
+		v.String(KeyTransport, UDP.String()) // all that is known of a socket bound to nothing
+	}
 	visitTuple(v, h.Transport, h.Local, h.Peer)
 	h.Owner.visit(v)
 	visitNetns(v, h.Netns)

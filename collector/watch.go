@@ -18,6 +18,9 @@ import (
 // counters do, namespace by namespace. Who was refused they cannot say, only how
 // often; for a full accept queue sock_diag adds which listener is full.
 type Watch struct {
+	// Wanted, if set, says which refusals are told and counted.
+	Wanted func(*LimitHit) bool
+
 	limits []Limit
 	seen   map[uint32]counters
 
@@ -61,7 +64,7 @@ func (w *Watch) Look(ctx context.Context, namespaces map[uint32]string, c *Colle
 		w.seen[netns] = now
 		for name, n := range now {
 			if known && n > before[name] {
-				c.Inject(ctx, w.count(newHit(name, netns, path, n-before[name])))
+				w.tell(ctx, c, newHit(name, netns, path, n-before[name]))
 			}
 		}
 	}
@@ -164,11 +167,14 @@ func parseConntrackStat(content, column string) (sum uint64, ok bool) {
 	return sum, ok
 }
 
-func (w *Watch) count(h *LimitHit) *LimitHit {
+func (w *Watch) tell(ctx context.Context, c *Collector, h *LimitHit) {
+	if w.Wanted != nil && !w.Wanted(h) {
+		return
+	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.total[h.Limit] += h.Count
-	return h
+	w.mu.Unlock()
+	c.Inject(ctx, h)
 }
 
 func newHit(name counter, netns uint32, path string, count uint64) *LimitHit {
@@ -201,7 +207,7 @@ func nameFullListener(h *LimitHit, path string) {
 	s := full[0]
 	h.Local, h.Used, h.Max = s.Local, uint64(s.ReceiveQueue), uint64(s.SendQueue)+1
 	owner := sockdiag.Owners(map[uint32]bool{s.Inode: true})[s.Inode]
-	h.Owner = knownOf(s, owner, h.Netns).Owner
+	h.Owner = knownOf(s, owner, CgroupOf(owner.PID), h.Netns).Owner
 }
 
 // fullListeners are those with more than their backlog waiting: sk_ack_backlog

@@ -11,7 +11,7 @@ import (
 
 func init() {
 	register(Experiment{
-		Name: "tls-handshakes", Group: Resources, Takes: 2 * time.Second,
+		Name: "tls-handshakes", Group: Resources, Takes: 3 * time.Second,
 		Question: "how many TLS handshakes a second does a CPU make, against plain connects?",
 		Expect: "the CPU is the limit: 1 s / (a plain connect + the handshake's pieces, each measured by itself); " +
 			"resumption saves the certificate's signature, chain and verification",

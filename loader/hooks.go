@@ -29,7 +29,7 @@ type Way struct {
 
 const (
 	lostIOUring    = "calls made through io_uring"
-	lostOtherCalls = "refusals of calls other than socket, accept, open, pipe, dup, epoll_create and eventfd"
+	lostOtherCalls = "refusals of calls other than socket, accept, open, pipe, dup, fcntl, epoll_create and eventfd"
 )
 
 // lostConntrack: a module's functions can be hooked only once it is loaded.
@@ -40,7 +40,7 @@ const lostConntrack = "which connection; the namespace's count of dropped packet
 // architecture does not have are left out.
 var (
 	descriptorCalls = []string{
-		"socket", "accept", "accept4", "openat", "open", "pipe2", "pipe", "dup", "epoll_create1", "eventfd2", "socketpair",
+		"socket", "accept", "accept4", "openat", "open", "pipe2", "pipe", "dup", "fcntl", "epoll_create1", "eventfd2", "socketpair",
 	}
 	cloneCalls = []string{"clone", "clone3", "fork", "vfork"}
 )

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -62,19 +64,39 @@ func polled(t *loader.Tracer) (list []collector.Limit) {
 
 // keepWatching polls, once a second and at the end, for refusals that no hook
 // tells of.
-func keepWatching(ctx context.Context, watch *collector.Watch, c *collector.Collector) {
+func keepWatching(ctx context.Context, watch *collector.Watch, c *collector.Collector, netns []uint32) {
+	look := context.WithoutCancel(ctx) // what was counted is told: the collector ends after this
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		namespaces := sockdiag.Namespaces()
-		watch.Look(ctx, namespaces, c)
+		namespaces := watched(netns)
+		watch.Look(look, namespaces, c)
 		watch.Forget(namespaces)
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
-	watch.Look(context.WithoutCancel(ctx), sockdiag.Namespaces(), c)
+	watch.Look(look, watched(netns), c)
+}
+
+// watched are all namespaces, or those that a filter lets through.
+func watched(netns []uint32) map[uint32]string {
+	namespaces := sockdiag.Namespaces()
+	maps.DeleteFunc(namespaces, func(inode uint32, _ string) bool {
+		return len(netns) > 0 && !slices.Contains(netns, inode)
+	})
+	return namespaces
+}
+
+// polledWanted is the filter for what is polled, which names at most a listener
+// and its owner; in which cgroup that is, a filter by cgroup does not find out.
+func polledWanted(f loader.Filter) func(*collector.LimitHit) bool {
+	return func(h *collector.LimitHit) bool {
+		inside := func(p netip.Prefix) bool { return p.Contains(h.Local.Addr()) }
+		return (f.PID == 0 || f.PID == h.Owner.PID) && (f.Port == 0 || f.Port == h.Local.Port()) &&
+			f.Cgroup == "" && (len(f.CIDRs) == 0 || slices.ContainsFunc(f.CIDRs, inside))
+	}
 }
 
 // newCollector makes a collector that infers what this kernel's hooks leave out.

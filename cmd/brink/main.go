@@ -43,7 +43,7 @@ func main() {
 
 func app() *cli.App {
 	wrong := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
-	commands := []*cli.Command{runCommand(), listCommand(), traceCommand(), limitsCommand(), whyCommand(), predictCommand(), doctorCommand()}
+	commands := []*cli.Command{runCommand(), listCommand(), traceCommand(), limitsCommand(), whyCommand(), predictCommand(), listenCommand(), connectCommand(), doctorCommand()}
 	for _, c := range commands {
 		c.OnUsageError = wrong
 	}

@@ -84,7 +84,8 @@ func trace(c *cli.Context) error {
 	books := openBooks(tracer, options.Filter)
 	collect := newCollector(tracer, known, append(sinks, books)...)
 	watch := collector.NewWatch(polled(tracer)...)
-	if err := traceUntilDone(c, tracer, collect, watch, books); err != nil {
+	watch.Wanted = polledWanted(options.Filter)
+	if err := traceUntilDone(c, tracer, collect, watch, books, options.Filter.Netns); err != nil {
 		return err
 	}
 	if err := books.tell(c, out); err != nil {
@@ -93,17 +94,18 @@ func trace(c *cli.Context) error {
 	return summarize(c, out, tracer, collect, watch)
 }
 
-func traceUntilDone(c *cli.Context, tracer *loader.Tracer, collect *collector.Collector, watch *collector.Watch, books books) error {
+func traceUntilDone(c *cli.Context, tracer *loader.Tracer, collect *collector.Collector, watch *collector.Watch, books books, netns []uint32) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	if d := c.Duration("duration"); d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
+	watch.Look(ctx, watched(netns), collect) // what was before counts for nothing
 	fmt.Fprintf(os.Stderr, "tracing (%s); ctrl-C ends\n", modesInWords(tracer))
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var polls sync.WaitGroup
-	polls.Go(func() { keepWatching(ctx, watch, collect) })
+	polls.Go(func() { keepWatching(ctx, watch, collect, netns) })
 	go books.keep(ctx, func() {
 		polls.Wait()
 		stop()
