@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"brink/collector/portrule"
+	"brink/collector/sockdiag"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +49,7 @@ func conflictOf(t *testing.T, transport Transport, local netip.AddrPort, asked S
 }
 
 func (b *BindConflict) explained() *BindConflict {
-	b.Holders = findHolders(b)
+	b.Holders = findHolders(b, new(sockdiag.Finder))
 	return b
 }
 

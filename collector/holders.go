@@ -17,7 +17,7 @@ const maxHolders = 256
 // findHolders asks sock_diag, in the refused task's namespace, which sockets are
 // in its way, and each of them for the options that decide it. Sockets whose
 // options nobody tells are named if they may be in the way.
-func findHolders(c *BindConflict) []Holder {
+func findHolders(c *BindConflict, owners *sockdiag.Finder) []Holder {
 	path := sockdiag.NetnsPath(c.Netns, c.Owner.PID)
 	if path == "" || c.Local.Port() == 0 {
 		return nil // port 0 is refused by the range, not by a socket
@@ -31,7 +31,7 @@ func findHolders(c *BindConflict) []Holder {
 	suspects := suspectsOf(c, sockets)
 	c.Unnamed = max(0, len(suspects)-maxHolders)
 	suspects = suspects[:len(suspects)-c.Unnamed]
-	holders := inTheWay(c, holdersOf(suspects))
+	holders := inTheWay(c, holdersOf(suspects, owners))
 	if len(holders) == 0 && c.Transport == TCP {
 		holders = inTheWay(c, boundOnly(path, c.Local.Port()))
 	}
@@ -90,8 +90,8 @@ func boundOnly(path string, port uint16) (holders []Holder) {
 	return holders
 }
 
-func holdersOf(sockets []sockdiag.Socket) []Holder {
-	owners := sockdiag.Owners(inodesOf(sockets))
+func holdersOf(sockets []sockdiag.Socket, finder *sockdiag.Finder) []Holder {
+	owners := finder.Owners(inodesOf(sockets))
 	holders := make([]Holder, len(sockets))
 	for i, s := range sockets {
 		holders[i] = holderOf(s)

@@ -15,6 +15,7 @@ import (
 	"brink/bpf"
 	"brink/collector/limits"
 	"brink/collector/portrule"
+	"brink/collector/sockdiag"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +75,7 @@ func told(t *testing.T, asked netip.AddrPort) *BindConflict {
 
 // A namespace that has gone leaves a conflict without holders.
 func TestNoHolderInAGoneNamespace(t *testing.T) {
-	equal(t, "holders", len(findHolders(&BindConflict{Local: serverEnd, Netns: 1})), 0)
+	equal(t, "holders", len(findHolders(&BindConflict{Local: serverEnd, Netns: 1}, new(sockdiag.Finder))), 0)
 }
 
 func TestPreexistingFindsThisProcess(t *testing.T) {

@@ -1,6 +1,10 @@
 package collector
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"brink/collector/sockdiag"
+)
 
 // resolver looks up, beside the collector's goroutine, what a refusal came
 // without: who holds the port, how much of the limit is used. A sock_diag dump
@@ -9,6 +13,7 @@ type resolver struct {
 	queue    chan Fact
 	out      chan<- Fact
 	measurer measurer
+	owners   sockdiag.Finder
 	inFlight atomic.Int64
 	refused  atomic.Uint64 // more refusals at once than the queue holds
 	stopped  chan struct{} // closed after the last one has gone out
@@ -30,7 +35,7 @@ func (r *resolver) run() {
 	for f := range r.queue {
 		switch f := f.(type) {
 		case *BindConflict:
-			f.Holders = findHolders(f)
+			f.Holders = findHolders(f, &r.owners)
 		case *LimitHit:
 			r.measurer.complete(f)
 		}

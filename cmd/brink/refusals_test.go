@@ -306,9 +306,7 @@ func (p *player) refusals(t *testing.T, did []string, facts []fact) (all []expec
 		case "queue-full":
 			all = append(all, p.queueFull(f, modeOf(facts, "accept_queue") == "poll")...)
 		case "no-descriptor":
-			if f[1] != "fcntl" || modeOf(facts, "descriptors") != "tracepoint" {
-				descriptors++
-			}
+			descriptors++
 		case "no-thread":
 			all = append(all, expected{times: 1, fact: p.victim(fact{
 				"kind": "limit_hit", "brink.limit": "threads", "brink.errno": "EAGAIN", "error.type": "resource_unavailable",

@@ -1,8 +1,8 @@
 package sockdiag
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -14,38 +14,85 @@ type Process struct {
 	FD   int    // its descriptor of the socket, one of them
 }
 
-// Owners finds, by one walk over /proc/*/fd, which process has each of the
-// given socket inodes open. A socket shared by several processes is given to
-// the lowest pid. Inodes that nobody has open, or that this user may not see,
-// are absent.
+// Owners finds, by a walk over /proc/*/fd, which process has each of the given
+// socket inodes open. A socket shared by several processes is given to the
+// lowest pid. Inodes that nobody has open, or that this user may not see, are
+// absent.
 func Owners(inodes map[uint32]bool) map[uint32]Process {
+	var once Finder
+	return once.Owners(inodes)
+}
+
+// A Finder is Owners for many questions: it keeps what the last walk found, and
+// walks again only where that is no longer true. A process that refuses or is
+// refused a hundred times a second would otherwise cost a core.
+type Finder struct {
+	known map[uint32]Process // by inode
+}
+
+// maxKnown bounds what a Finder keeps.
+const maxKnown = 1 << 16
+
+// Owners is as the function.
+func (f *Finder) Owners(inodes map[uint32]bool) map[uint32]Process {
 	owners := make(map[uint32]Process, len(inodes))
-	if len(inodes) == 0 {
-		return owners
+	for inode := range inodes {
+		p, ok := f.known[inode]
+		if !ok || !p.has(inode) {
+			return f.walk(inodes)
+		}
+		owners[inode] = p
 	}
-	directories, _ := filepath.Glob("/proc/[0-9]*/fd")
-	for _, dir := range directories {
-		pid, err := strconv.ParseUint(strings.Split(dir, "/")[2], 10, 32)
-		if err == nil {
-			addOwned(owners, inodes, dir, uint32(pid))
+	return owners
+}
+
+// has reports whether the process still has the socket there.
+func (p Process) has(inode uint32) bool {
+	got, ok := socketInode(fmt.Sprintf("/proc/%d/fd/%d", p.PID, p.FD))
+	return ok && got == inode
+}
+
+func (f *Finder) walk(inodes map[uint32]bool) map[uint32]Process {
+	f.known = map[uint32]Process{}
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.ParseUint(name, 10, 32); err == nil {
+			f.add("/proc/"+name+"/fd", uint32(pid), inodes)
+		}
+	}
+	owners := make(map[uint32]Process, len(inodes))
+	for inode := range inodes {
+		if p, ok := f.known[inode]; ok {
+			owners[inode] = p
 		}
 	}
 	return owners
 }
 
-func addOwned(owners map[uint32]Process, inodes map[uint32]bool, dir string, pid uint32) {
-	entries, err := os.ReadDir(dir)
+func (f *Finder) add(dir string, pid uint32, wanted map[uint32]bool) {
+	fds, err := os.Open(dir)
 	if err != nil {
 		return // it ended meanwhile, or is not ours to see
 	}
-	for _, e := range entries {
-		inode, ok := socketInode(filepath.Join(dir, e.Name()))
-		if !ok || !inodes[inode] {
+	defer fds.Close()
+	names, _ := fds.Readdirnames(-1)
+	name := ""
+	for _, n := range names {
+		inode, ok := socketInode(dir + "/" + n)
+		if !ok || len(f.known) >= maxKnown && !wanted[inode] {
 			continue
 		}
-		if known, ok := owners[inode]; !ok || pid < known.PID {
-			fd, _ := strconv.Atoi(e.Name())
-			owners[inode] = Process{PID: pid, Name: comm(pid), FD: fd}
+		if known, ok := f.known[inode]; !ok || pid < known.PID {
+			if name == "" {
+				name = comm(pid)
+			}
+			fd, _ := strconv.Atoi(n)
+			f.known[inode] = Process{PID: pid, Name: name, FD: fd}
 		}
 	}
 }
