@@ -69,7 +69,7 @@ var (
 )
 
 const (
-	quickTests = "^(TestHooks|TestTrace.*|TestKill.*)$"
+	quickTests = "^(TestHooks|TestTraceTells.*|TestTraceStates.*|TestKill.*)$"
 	allTests   = "^(TestHooks|TestTrace.*|TestKill.*|TestRefusals.*|TestStorm.*|TestLedger.*)$"
 )
 
