@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"brink/collector/sockdiag"
 )
@@ -90,24 +88,10 @@ func (s *search) read(p *process, names func(*os.File) []string) {
 	}
 	defer open.Close()
 	for _, name := range names(open) {
-		inode, ok := socketInode(filepath.Join(directory, name))
+		inode, ok := sockdiag.SocketInode(filepath.Join(directory, name))
 		if ok && s.missing[inode] {
 			delete(s.missing, inode)
 			s.found[inode] = sockdiag.Process{PID: p.pid, Name: p.name}
 		}
 	}
-}
-
-// socketInode reads a link of the form socket:[123].
-func socketInode(path string) (uint32, bool) {
-	target, err := os.Readlink(path)
-	if err != nil {
-		return 0, false
-	}
-	number, ok := strings.CutPrefix(target, "socket:[")
-	if !ok {
-		return 0, false
-	}
-	inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
-	return uint32(inode), err == nil
 }

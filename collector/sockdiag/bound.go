@@ -73,7 +73,7 @@ func (s *search) process(dir string) error {
 		return nil // it ended meanwhile, or is not ours to see
 	}
 	for _, e := range entries {
-		inode, ok := socketInode(filepath.Join(dir, "fd", e.Name()))
+		inode, ok := SocketInode(filepath.Join(dir, "fd", e.Name()))
 		if !ok || s.seen[inode] {
 			continue
 		}

@@ -48,7 +48,7 @@ func (f *Finder) Owners(inodes map[uint32]bool) map[uint32]Process {
 
 // has reports whether the process still has the socket there.
 func (p Process) has(inode uint32) bool {
-	got, ok := socketInode(fmt.Sprintf("/proc/%d/fd/%d", p.PID, p.FD))
+	got, ok := SocketInode(fmt.Sprintf("/proc/%d/fd/%d", p.PID, p.FD))
 	return ok && got == inode
 }
 
@@ -83,7 +83,7 @@ func (f *Finder) add(dir string, pid uint32, wanted map[uint32]bool) {
 	names, _ := fds.Readdirnames(-1)
 	name := ""
 	for _, n := range names {
-		inode, ok := socketInode(dir + "/" + n)
+		inode, ok := SocketInode(dir + "/" + n)
 		if !ok || len(f.known) >= maxKnown && !wanted[inode] {
 			continue
 		}
@@ -97,8 +97,9 @@ func (f *Finder) add(dir string, pid uint32, wanted map[uint32]bool) {
 	}
 }
 
-// socketInode reads a link of the form socket:[123].
-func socketInode(path string) (uint32, bool) {
+// SocketInode reads a link of the form socket:[123], as /proc/PID/fd has them;
+// false for what is no socket, or gone.
+func SocketInode(path string) (uint32, bool) {
 	target, err := os.Readlink(path)
 	if err != nil {
 		return 0, false

@@ -122,13 +122,13 @@ func TestSocketInode(t *testing.T) {
 		if err := os.Symlink(target, link); err != nil {
 			t.Fatal(err)
 		}
-		inode, ok := socketInode(link)
+		inode, ok := SocketInode(link)
 		equal(t, target+": is a socket", ok, want != 0)
 		if ok {
 			equal(t, target, inode, want)
 		}
 	}
-	if _, ok := socketInode("/no/such/link"); ok {
+	if _, ok := SocketInode("/no/such/link"); ok {
 		t.Error("a link that is not there is a socket")
 	}
 }
