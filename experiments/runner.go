@@ -77,6 +77,11 @@ func (r *Runner) leg(ctx context.Context, e Experiment, leg Leg) (result LegResu
 	if err == nil {
 		err = r.inLab(ctx, e, leg, &result)
 	}
+	for try := 1; isUnsteady(err) && try < triesOfLeg && ctx.Err() == nil; try++ {
+		r.progress("%s, %s: again: %v", e.Name, leg.Name, err)
+		result = LegResult{Name: leg.Name}
+		err = r.inLab(ctx, e, leg, &result)
+	}
 	var skip *skipError
 	switch {
 	case err == nil:
@@ -175,5 +180,19 @@ func formatInputs(in []Input) (s string) {
 type skipError struct{ reason string }
 
 func (s *skipError) Error() string { return s.reason }
+
+// unsteadyError is a machine that does the same work in another time from one
+// moment to the next: the leg is run again, prediction and all.
+type unsteadyError struct{ reason string }
+
+func (u *unsteadyError) Error() string { return u.reason }
+
+func isUnsteady(err error) bool {
+	var unsteady *unsteadyError
+	return errors.As(err, &unsteady)
+}
+
+// triesOfLeg is how often a leg is run on a machine that is not steady.
+const triesOfLeg = 4
 
 func skipf(format string, args ...any) error { return &skipError{fmt.Sprintf(format, args...)} }

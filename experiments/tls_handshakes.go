@@ -69,7 +69,7 @@ func handshakes(name string, long time.Duration, o tlsOptions) Leg {
 }
 
 // tries is how often a machine may turn out not to be steady.
-const tries = 5
+const tries = 3
 
 // steadyByHand measures until two results in a row agree.
 func (b *Bench) steadyByHand(ctx context.Context, long time.Duration) (t tlsByHand, err error) {
@@ -120,7 +120,7 @@ const (
 // when their host has other work.
 func steady(before, after tlsByHand) error {
 	if apart := float64(after.Each)/float64(before.Each) - 1; math.Abs(apart) > steadyWithin {
-		return fmt.Errorf("the CPU is not steady: the same work took it %v before and %v after", before.Each, after.Each)
+		return &unsteadyError{fmt.Sprintf("the CPU is not steady: the same work took it %v before and %v after", before.Each, after.Each)}
 	}
 	return nil
 }

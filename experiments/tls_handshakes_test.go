@@ -143,10 +143,16 @@ func TestHandshakesBehindTheirBack(t *testing.T) {
 		"a slow client":     {tlsOptions{TLS: true}, dearer, "connections a second of CPU, measured"},
 		"nothing to resume": {tlsOptions{TLS: true, Resume: true}, forgetful, "handshakes were resumed, not"},
 	} {
-		r := run(t, noKernel(), oneLeg(handshakes(name, 50*time.Millisecond, row.o), behindItsBack(func(ctx context.Context, b *Bench) error {
-			_, err := row.program.Run(ctx, b.Server, struct{}{})
-			return err
-		})))
+		var r Result
+		for range 5 { // a machine with other work may not be steady; then nothing is shown
+			r = run(t, noKernel(), oneLeg(handshakes(name, 50*time.Millisecond, row.o), behindItsBack(func(ctx context.Context, b *Bench) error {
+				_, err := row.program.Run(ctx, b.Server, struct{}{})
+				return err
+			})))
+			if !strings.Contains(r.Reason, "not steady") {
+				break
+			}
+		}
 		equal(t, name, r.Verdict, Refuted)
 		if !strings.Contains(r.Reason, row.reason) {
 			t.Errorf("%s: the reason is %q", name, r.Reason)

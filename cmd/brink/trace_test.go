@@ -221,12 +221,26 @@ func one(t *testing.T, facts []fact, pid int, kind, role, local, peer string) fa
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("%s %s %s to %s of process %d is told %d times: %v", kind, role, local, peer, pid, len(found), found)
+		t.Fatalf("%s %s %s to %s of process %d is told %d times: %v; of that port: %v", kind, role, local, peer, pid, len(found), found, ofPort(facts, local))
 	}
 	if name := found[0].string("process.executable.name"); !strings.HasPrefix("brink.test", name) || name == "" {
 		t.Errorf("the process is called %q", name)
 	}
 	return found[0]
+}
+
+// ofPort are the facts about a port, for a message.
+func ofPort(facts []fact, address string) (found []fact) {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return facts
+	}
+	for _, f := range facts {
+		if f.number("network.local.port") == int(a.Port()) || f.number("network.peer.port") == int(a.Port()) {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 func address(f fact, side string) string {

@@ -69,6 +69,8 @@ func TestClosing(t *testing.T) {
 
 		connect()
 		equal(t, "closed by the server", must(w.CloseAccepted(ctx, s.Handle, CloseNormally))(t), 3)
+		// both ends would have TIME_WAIT if this one closed before the FIN is there
+		eventually(t, "three in FIN_WAIT2, as timewait sockets", func() bool { return tw() == 6 })
 		equal(t, "closed here", must(w.CloseAll(ctx, CloseNormally))(t), 4) // and the listener
 		eventually(t, "six timewait sockets", func() bool { return tw() == 6 })
 		_, err := w.AcceptN(ctx, 99, AcceptOptions{})
