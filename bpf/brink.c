@@ -42,6 +42,9 @@ const struct {
 	struct time_wait      time_wait;
 	struct storm_key      storm_key;
 	struct storm	      storm;
+	struct lives_key      lives_key;
+	struct lives	      lives;
+	struct time_waits_key time_waits_key;
 	enum failure	      failure;
 	enum outcome	      outcome;
 	enum stage	      stage;

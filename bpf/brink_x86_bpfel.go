@@ -87,6 +87,7 @@ const (
 	BrinkEndpointFlagENDPOINT_TIME_WAIT_OVERFLOW  BrinkEndpointFlag = 16
 	BrinkEndpointFlagENDPOINT_IN_CGROUP           BrinkEndpointFlag = 32
 	BrinkEndpointFlagENDPOINT_ABANDONED           BrinkEndpointFlag = 64
+	BrinkEndpointFlagENDPOINT_SAMPLED             BrinkEndpointFlag = 128
 )
 
 type BrinkEntered struct {
@@ -164,6 +165,28 @@ const (
 	BrinkLimitLIMIT_THREADS           BrinkLimit = 13
 	BrinkLimitLIMIT_COUNT             BrinkLimit = 14
 )
+
+type BrinkLives struct {
+	_             structs.HostLayout
+	Opened        uint64
+	Ended         uint64
+	BytesSent     uint64
+	BytesReceived uint64
+	Retransmits   uint64
+	HandshakeNs   uint64
+	LifetimeNs    uint64
+	Handshake     [16]uint64
+	Lifetime      [16]uint64
+}
+
+type BrinkLivesKey struct {
+	_       structs.HostLayout
+	Netns   uint32
+	Role    uint8
+	Family  uint8
+	Failure uint8
+	Pad     uint8
+}
 
 type BrinkOutcome uint32
 
@@ -308,7 +331,16 @@ const (
 	BrinkTimeWaitEventTIME_WAIT_LEAVE         BrinkTimeWaitEvent = 2
 	BrinkTimeWaitEventTIME_WAIT_REUSE_CONNECT BrinkTimeWaitEvent = 3
 	BrinkTimeWaitEventTIME_WAIT_REUSE_SYN     BrinkTimeWaitEvent = 4
+	BrinkTimeWaitEventTIME_WAIT_OVERFLOW      BrinkTimeWaitEvent = 5
 )
+
+type BrinkTimeWaitsKey struct {
+	_        structs.HostLayout
+	Netns    uint32
+	Event    uint8
+	Substate uint8
+	Pad      [2]uint8
+}
 
 type BrinkTimewaitSegment struct {
 	_        structs.HostLayout
@@ -341,9 +373,12 @@ const (
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
 	BrinkMapReused                            = "reused"
+	BrinkMapSampledTimewaits                  = "sampled_timewaits"
 	BrinkMapSeenChanges                       = "seen_changes"
 	BrinkMapStorms                            = "storms"
 	BrinkMapSynSegments                       = "syn_segments"
+	BrinkMapTallyLives                        = "tally_lives"
+	BrinkMapTallyTimeWaits                    = "tally_time_waits"
 	BrinkMapTimewaitSegments                  = "timewait_segments"
 	BrinkMapTold                              = "told"
 	BrinkProgFentryInetTwskKill               = "fentry_inet_twsk_kill"
@@ -438,9 +473,13 @@ const (
 	BrinkVarFilterByNetns                     = "filter_by_netns"
 	BrinkVarFilterPid                         = "filter_pid"
 	BrinkVarFilterPort                        = "filter_port"
+	BrinkVarHandshakeBounds                   = "handshake_bounds"
+	BrinkVarLifetimeBounds                    = "lifetime_bounds"
 	BrinkVarMirrored                          = "mirrored"
 	BrinkVarPortChoices                       = "port_choices"
+	BrinkVarSampleBelow                       = "sample_below"
 	BrinkVarStreamStates                      = "stream_states"
+	BrinkVarTally                             = "tally"
 	BrinkVarTimeWaitResults                   = "time_wait_results"
 	BrinkVarUdpPorts                          = "udp_ports"
 )
@@ -587,9 +626,12 @@ type BrinkMapSpecs struct {
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
+	SampledTimewaits *ebpf.MapSpec `ebpf:"sampled_timewaits"`
 	SeenChanges      *ebpf.MapSpec `ebpf:"seen_changes"`
 	Storms           *ebpf.MapSpec `ebpf:"storms"`
 	SynSegments      *ebpf.MapSpec `ebpf:"syn_segments"`
+	TallyLives       *ebpf.MapSpec `ebpf:"tally_lives"`
+	TallyTimeWaits   *ebpf.MapSpec `ebpf:"tally_time_waits"`
 	TimewaitSegments *ebpf.MapSpec `ebpf:"timewait_segments"`
 	Told             *ebpf.MapSpec `ebpf:"told"`
 }
@@ -606,9 +648,13 @@ type BrinkVariableSpecs struct {
 	FilterByNetns    *ebpf.VariableSpec `ebpf:"filter_by_netns"`
 	FilterPid        *ebpf.VariableSpec `ebpf:"filter_pid"`
 	FilterPort       *ebpf.VariableSpec `ebpf:"filter_port"`
+	HandshakeBounds  *ebpf.VariableSpec `ebpf:"handshake_bounds"`
+	LifetimeBounds   *ebpf.VariableSpec `ebpf:"lifetime_bounds"`
 	Mirrored         *ebpf.VariableSpec `ebpf:"mirrored"`
 	PortChoices      *ebpf.VariableSpec `ebpf:"port_choices"`
+	SampleBelow      *ebpf.VariableSpec `ebpf:"sample_below"`
 	StreamStates     *ebpf.VariableSpec `ebpf:"stream_states"`
+	Tally            *ebpf.VariableSpec `ebpf:"tally"`
 	TimeWaitResults  *ebpf.VariableSpec `ebpf:"time_wait_results"`
 	UdpPorts         *ebpf.VariableSpec `ebpf:"udp_ports"`
 }
@@ -643,9 +689,12 @@ type BrinkMaps struct {
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
 	Reused           *ebpf.Map `ebpf:"reused"`
+	SampledTimewaits *ebpf.Map `ebpf:"sampled_timewaits"`
 	SeenChanges      *ebpf.Map `ebpf:"seen_changes"`
 	Storms           *ebpf.Map `ebpf:"storms"`
 	SynSegments      *ebpf.Map `ebpf:"syn_segments"`
+	TallyLives       *ebpf.Map `ebpf:"tally_lives"`
+	TallyTimeWaits   *ebpf.Map `ebpf:"tally_time_waits"`
 	TimewaitSegments *ebpf.Map `ebpf:"timewait_segments"`
 	Told             *ebpf.Map `ebpf:"told"`
 }
@@ -662,9 +711,12 @@ func (m *BrinkMaps) Close() error {
 		m.FilterNetns,
 		m.Hits,
 		m.Reused,
+		m.SampledTimewaits,
 		m.SeenChanges,
 		m.Storms,
 		m.SynSegments,
+		m.TallyLives,
+		m.TallyTimeWaits,
 		m.TimewaitSegments,
 		m.Told,
 	)
@@ -682,9 +734,13 @@ type BrinkVariables struct {
 	FilterByNetns    *ebpf.Variable `ebpf:"filter_by_netns"`
 	FilterPid        *ebpf.Variable `ebpf:"filter_pid"`
 	FilterPort       *ebpf.Variable `ebpf:"filter_port"`
+	HandshakeBounds  *ebpf.Variable `ebpf:"handshake_bounds"`
+	LifetimeBounds   *ebpf.Variable `ebpf:"lifetime_bounds"`
 	Mirrored         *ebpf.Variable `ebpf:"mirrored"`
 	PortChoices      *ebpf.Variable `ebpf:"port_choices"`
+	SampleBelow      *ebpf.Variable `ebpf:"sample_below"`
 	StreamStates     *ebpf.Variable `ebpf:"stream_states"`
+	Tally            *ebpf.Variable `ebpf:"tally"`
 	TimeWaitResults  *ebpf.Variable `ebpf:"time_wait_results"`
 	UdpPorts         *ebpf.Variable `ebpf:"udp_ports"`
 }

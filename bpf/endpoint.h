@@ -11,6 +11,7 @@
 #include "filter.h"
 #include "read.h"
 #include "storm.h"
+#include "tally.h"
 
 static __always_inline struct endpoint *endpoint_of(struct sock *sk)
 {
@@ -86,15 +87,6 @@ static __always_inline bool endpoint_wanted(struct endpoint *e)
 	return owner_wanted(&e->owner, e->flags) && tuple_wanted(&e->tuple);
 }
 
-/* bytes_received counts the peer's FIN, which tcp_fin notes as SOCK_DONE. */
-static __always_inline __u64 payload_received(struct sock *sk)
-{
-	__u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
-	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE;
-
-	return fin && received ? received - 1 : received;
-}
-
 /* Counts a failure; true if it gets a record. A connection that once stood always
  * does: only connects come in storms. */
 static __always_inline bool failure_told(struct endpoint *e, __u8 failure, __u32 error)
@@ -106,6 +98,14 @@ static __always_inline bool failure_told(struct endpoint *e, __u8 failure, __u32
 	       told_by_itself(&key, &e->owner, failure);
 }
 
+/* A connect that failed was refused; any other connection is one of a sample. */
+static __always_inline bool kept(struct endpoint *e, __u8 failure)
+{
+	bool refused = failure && e->role == ROLE_CLIENT && !e->at[STAGE_ESTABLISHED];
+
+	return refused || e->flags & ENDPOINT_SAMPLED;
+}
+
 static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
 				       __u32 last_state, __u32 error)
 {
@@ -115,13 +115,18 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 
 	if (!endpoint_wanted(e) || (failure && !failure_told(e, failure, error)))
 		return;
+	if (tally) {
+		tally_ended(sk, e, failure);
+		if (!kept(e, failure))
+			return;
+	}
 	r = reserve(sizeof(*r), EVENT_ENDPOINT_ENDED, hook);
 	if (!r)
 		return;
 	__builtin_memcpy(&r->endpoint, e, sizeof(*e));
 	r->ended = bpf_ktime_get_boot_ns();
 	r->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	r->bytes_sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	r->bytes_sent = payload_sent(sk);
 	r->bytes_received = payload_received(sk);
 	r->retransmits = BPF_CORE_READ(tp, total_retrans);
 	r->error = error;

@@ -121,6 +121,8 @@ enum endpoint_flag {
 	ENDPOINT_IN_CGROUP = 1 << 5,
 	/* The application closed before the handshake was over. */
 	ENDPOINT_ABANDONED = 1 << 6,
+	/* Its record leaves though connections are tallied. */
+	ENDPOINT_SAMPLED = 1 << 7,
 };
 
 enum time_wait_event {
@@ -128,6 +130,7 @@ enum time_wait_event {
 	TIME_WAIT_LEAVE,
 	TIME_WAIT_REUSE_CONNECT,
 	TIME_WAIT_REUSE_SYN,
+	TIME_WAIT_OVERFLOW, /* in sums alone: an endpoint's record says it otherwise */
 };
 
 /* What is counted rather than sent; read from the map `counts`. */
@@ -253,6 +256,39 @@ struct storm {
 	struct owner owner;
 	__u8	     failure; /* enum failure, of connects */
 	__u8	     pad[7];
+};
+
+/*
+ * The sums of a tally, where connections have no records of their own: per
+ * namespace, role, family and way of failing. They opened with no failure.
+ */
+struct lives_key {
+	__u32 netns;
+	__u8  role;
+	__u8  family;  /* AF_INET or AF_INET6 */
+	__u8  failure; /* enum failure; FAILURE_NONE for those that ended in peace */
+	__u8  pad;
+};
+
+#define TALLY_BUCKETS 16
+
+struct lives {
+	__u64 opened; /* reached ESTABLISHED */
+	__u64 ended;
+	__u64 bytes_sent; /* payload, as in struct endpoint_ended */
+	__u64 bytes_received;
+	__u64 retransmits;
+	__u64 handshake_ns; /* the sums of what the histograms count */
+	__u64 lifetime_ns;
+	__u64 handshake[TALLY_BUCKETS];
+	__u64 lifetime[TALLY_BUCKETS];
+};
+
+struct time_waits_key {
+	__u32 netns;
+	__u8  event;	/* enum time_wait_event */
+	__u8  substate; /* TCP_TIME_WAIT or TCP_FIN_WAIT2 */
+	__u8  pad[2];
 };
 
 struct time_wait {

@@ -15,8 +15,8 @@ import (
 // syscall.h. Every other one claims to be the kernel's, by its name.
 var ours = []string{
 	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "port_range",
-	"refused", "seen_change", "seen_changes", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
-	"sys_exit", "time_wait", "timewait_segment", "tuple",
+	"lives", "lives_key", "refused", "seen_change", "seen_changes", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
+	"sys_exit", "time_wait", "time_waits_key", "timewait_segment", "tuple",
 }
 
 // opaque are structs that are read whole and never by member, so that only

@@ -117,6 +117,32 @@ struct {
 	__type(value, struct timewait_segment);
 } timewait_segments SEC(".maps");
 
+/* The sums of a tally, and the timewait sockets that sampled connections left.
+ * Each needs a key per namespace and kind; user space forgets namespaces that are
+ * gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 8 * 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct lives_key);
+	__type(value, struct lives);
+} tally_lives SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 8 * 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct time_waits_key);
+	__type(value, __u64);
+} tally_time_waits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16 * 1024);
+	__type(key, __u64); /* address of the inet_timewait_sock */
+	__type(value, __u8);
+} sampled_timewaits SEC(".maps");
+
 /* The SYN that this CPU's softirq is answering, and how many handshakes the
  * listener was in before, and connections had waiting. */
 struct syn_segment {
@@ -188,6 +214,11 @@ struct {
 
 /* Stream every single state change as well (trace --states). */
 const volatile bool stream_states = false;
+
+/* Sum connections up instead of sending a record for each; those whose mixed
+ * sequence numbers are below this, a share of 2^63, are sent all the same. */
+const volatile bool tally = false;
+const volatile __u64 sample_below = 0;
 
 /*
  * The loader's word on which hook tells what, so that nothing is told twice

@@ -12,12 +12,15 @@
 
 #include "refuse.h"
 
-static __always_inline __u64 pages_of(struct proto *prot)
+/* Since 6.0 (3cd3399dd7a8) each CPU keeps a reserve of its own, and the sum may
+ * go below zero: memory charged on one CPU and given back on another. The kernel
+ * takes that for zero (proto_memory_allocated). */
+static __always_inline long pages_of(struct proto *prot)
 {
-	__u64 pages = 0;
+	long pages = 0;
 
 	bpf_probe_read_kernel(&pages, sizeof(pages), BPF_CORE_READ(prot, memory_allocated));
-	return pages;
+	return pages < 0 ? 0 : pages;
 }
 
 /* When pressure began, in jiffies; 0 while there is none. */
@@ -30,7 +33,7 @@ static __always_inline unsigned long pressure_of(struct proto *prot)
 }
 
 /* tcp_mem has three: low, pressure, max */
-static __always_inline __u64 tcp_mem(struct proto *prot, int index)
+static __always_inline long tcp_mem(struct proto *prot, int index)
 {
 	long *mem = BPF_CORE_READ(prot, sysctl_mem);
 	long pages = 0;

@@ -59,6 +59,22 @@ static __always_inline void read_timewait_tuple(struct inet_timewait_sock *tw, s
 	t->local_port = BPF_CORE_READ(tw, __tw_common.skc_num);
 }
 
+static __always_inline __u64 payload_sent(struct sock *sk)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+
+	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+}
+
+/* bytes_received counts the peer's FIN, which tcp_fin notes as SOCK_DONE. */
+static __always_inline __u64 payload_received(struct sock *sk)
+{
+	__u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE;
+
+	return fin && received ? received - 1 : received;
+}
+
 /* Only in the context of a task that acts for itself: connect, accept, bind,
  * listen, socket. In a softirq the current task is a bystander. The name is the
  * process's, not the thread's, which may call itself anything. */

@@ -41,6 +41,11 @@ static __always_inline void established(struct sock *sk, struct endpoint *e)
 	read_tuple(sk, &e->tuple);
 	e->isn_local = BPF_CORE_READ(tp, snd_una) - 1;
 	e->isn_peer = BPF_CORE_READ(tp, rcv_nxt) - 1;
+	if (!tally || !endpoint_wanted(e))
+		return;
+	tally_opened(e, e->at[STAGE_SYN_SENT] ?: e->at[STAGE_SYN_RECV]);
+	if (sampled(e->isn_local, e->isn_peer))
+		e->flags |= ENDPOINT_SAMPLED;
 }
 
 static __always_inline void reached(struct sock *sk, int state)

@@ -42,6 +42,16 @@ static __always_inline void end_in(struct sock *sk, __u8 flag)
 	track(sk, &fresh);
 }
 
+static __always_inline void sample_timewait(struct sock *sk, struct inet_timewait_sock *tw)
+{
+	struct endpoint *e = endpoint_of(sk);
+	__u64 key = (__u64)tw;
+	__u8 yes = 1;
+
+	if (e && e->flags & ENDPOINT_SAMPLED)
+		bpf_map_update_elem(&sampled_timewaits, &key, &yes, BPF_ANY);
+}
+
 static __always_inline int timewait_allocated(struct sock *sk, struct inet_timewait_death_row *dr,
 					      int state, struct inet_timewait_sock *tw)
 {
@@ -51,7 +61,23 @@ static __always_inline int timewait_allocated(struct sock *sk, struct inet_timew
 		return 0;
 	}
 	end_in(sk, state == TCP_FIN_WAIT2 ? ENDPOINT_TIME_WAIT_FIN_WAIT2 : ENDPOINT_TIME_WAIT);
+	if (tally)
+		sample_timewait(sk, tw);
 	return 0;
+}
+
+/* True if what happens to the timewait socket is told; it is summed up in any case. */
+static __always_inline bool timewait_kept(struct inet_timewait_sock *tw, __u32 netns, __u32 event,
+					  __u32 substate)
+{
+	__u64 key = (__u64)tw;
+	bool kept;
+
+	tally_time_wait(netns, event, substate);
+	kept = bpf_map_lookup_elem(&sampled_timewaits, &key);
+	if (kept && event != TIME_WAIT_ENTER)
+		bpf_map_delete_elem(&sampled_timewaits, &key);
+	return kept;
 }
 
 static __always_inline void send_time_wait(struct inet_timewait_sock *tw, __u32 hook, __u32 event)
@@ -64,7 +90,7 @@ static __always_inline void send_time_wait(struct inet_timewait_sock *tw, __u32 
 	if (filter_pid || filter_by_cgroup || !netns_wanted(netns))
 		return;
 	read_timewait_tuple(tw, &t);
-	if (!tuple_wanted(&t))
+	if (!tuple_wanted(&t) || (tally && !timewait_kept(tw, netns, event, BPF_CORE_READ(tw, tw_substate))))
 		return;
 	r = reserve(sizeof(*r), EVENT_TIME_WAIT, hook);
 	if (!r)

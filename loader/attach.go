@@ -48,6 +48,9 @@ func (t *Tracer) createMaps() error {
 		return fmt.Errorf("create BPF maps: %w", err)
 	}
 	t.maps = collection.Maps
+	if err := t.makeOverflow(); err != nil {
+		return err
+	}
 	t.ring, err = ringbuf.NewReader(t.maps[bpf.BrinkMapEvents])
 	return err
 }

@@ -26,6 +26,11 @@ type Options struct {
 	// map grows on demand (6.1), else 2^17, which are allocated at once.
 	Endpoints uint32
 	Filter    Filter
+	// Tally sums connections up (Lives, TimeWaits) instead of telling of each one.
+	// Refusals are told in any case, and so is the SampleRatio (0 to 1) of the
+	// connections: those that OpenTelemetry's TraceIDRatioBased would keep.
+	Tally       bool
+	SampleRatio float64
 }
 
 // Filter narrows what the kernel programs tell. Conditions are joined by "and",
@@ -57,6 +62,7 @@ func (o Options) apply(spec *ebpf.CollectionSpec) {
 	if o.Endpoints != 0 {
 		endpoints.MaxEntries = o.Endpoints
 	}
+	o.applyTally(spec)
 	if o.RingBytes != 0 {
 		spec.Maps[bpf.BrinkMapEvents].MaxEntries = o.RingBytes
 	}
@@ -72,6 +78,11 @@ func (o Options) constants() map[string]any {
 		bpf.BrinkVarFilterByNetns:  f.Dynamic || len(f.Netns) > 0,
 		bpf.BrinkVarFilterByCgroup: f.Cgroup != "",
 		bpf.BrinkVarFilterByCidr:   len(f.CIDRs) > 0,
+
+		bpf.BrinkVarTally:           o.Tally,
+		bpf.BrinkVarSampleBelow:     sampleBelow(o.SampleRatio),
+		bpf.BrinkVarHandshakeBounds: bpf.HandshakeBounds,
+		bpf.BrinkVarLifetimeBounds:  bpf.LifetimeBounds,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"brink/experiments/lab"
@@ -28,8 +29,20 @@ const (
 	exitUsage   = 2 // wrong use
 )
 
+// The main thread stays the main goroutine's, which does nothing but wait: a
+// thread that looks into another network namespace and could not come back ends,
+// but the main one cannot, and /proc/PID/ns would show that namespace for good.
+func init() { runtime.LockOSThread() }
+
 func main() {
 	lab.Main() // a worker of an experiment's lab never gets past this
+	done := make(chan int)
+	go func() { done <- execute() }()
+	os.Exit(<-done)
+}
+
+// execute is the program; its result is the exit status.
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	go func() {
@@ -38,7 +51,7 @@ func main() {
 	}()
 	a := app()
 	a.Setup() // so that flagsFirst finds the commands
-	os.Exit(status(a.RunContext(ctx, flagsFirst(a, os.Args))))
+	return status(a.RunContext(ctx, flagsFirst(a, os.Args)))
 }
 
 func app() *cli.App {

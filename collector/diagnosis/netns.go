@@ -1,15 +1,11 @@
 package diagnosis
 
 import (
-	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"brink/collector/limits"
-
-	"golang.org/x/sys/unix"
 )
 
 // Namespace is the network namespace to look at. The zero value is this
@@ -23,30 +19,11 @@ type Namespace struct {
 func Own() Namespace { return Namespace{Netns: limits.OwnNetns()} }
 
 // Inside calls f in the namespace: to stay in the own one takes no privilege.
-// A thread that has entered another one ends there with its goroutine, so that
-// no other ever runs in the wrong namespace.
 func (n Namespace) Inside(f func() error) error {
-	if n.Path == "" || n.Netns == limits.OwnNetns() {
+	if n.Path == "" {
 		return f()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good
-		done <- n.enter(f)
-	}()
-	return <-done
-}
-
-func (n Namespace) enter(f func() error) error {
-	target, err := os.Open(n.Path)
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", n.Path, err)
-	}
-	return f()
+	return limits.Inside(n.Path, f)
 }
 
 // setting reads a sysctl of the calling thread's namespace; empty if there is

@@ -11,11 +11,11 @@ import (
 // ownNetns is this thread's namespace; /proc/self would be the main thread's.
 const ownNetns = "/proc/thread-self/ns/net"
 
-// inside calls f on a thread that is in the network namespace at path, such as
+// Inside calls f on a thread that is in the network namespace at path, such as
 // /proc/PID/ns/net; to stay in its own takes no privilege. The thread comes back
 // afterwards; one that cannot is left to die with its goroutine, so that no
 // other goroutine ever runs in the wrong namespace.
-func inside(path string, f func() error) error {
+func Inside(path string, f func() error) error {
 	if isOwnNetns(path) {
 		return f()
 	}

@@ -29,7 +29,7 @@ func ReadSettings(netnsPath string) (*Settings, error) {
 		netnsPath = ownNetns
 	}
 	var s *Settings
-	err := inside(netnsPath, func() (err error) {
+	err := Inside(netnsPath, func() (err error) {
 		s, err = readSettings()
 		return err
 	})
