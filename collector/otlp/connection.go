@@ -1,59 +1,45 @@
 package otlp
 
 import (
-	"context"
 	"time"
 
 	"brink/collector"
 
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sys/unix"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 // connectionSpans are a connection's span by role: few names, so that a backend
 // can group by them; ports and addresses are attributes.
 var connectionSpans = [...]struct {
 	name string
-	kind trace.SpanStartOption
+	kind tracepb.Span_SpanKind
 }{
-	collector.RoleUnknown: {"tcp connection", trace.WithSpanKind(trace.SpanKindInternal)},
-	collector.RoleClient:  {"tcp client connection", trace.WithSpanKind(trace.SpanKindClient)},
-	collector.RoleServer:  {"tcp server connection", trace.WithSpanKind(trace.SpanKindServer)},
+	collector.RoleUnknown: {"tcp connection", tracepb.Span_SPAN_KIND_INTERNAL},
+	collector.RoleClient:  {"tcp client connection", tracepb.Span_SPAN_KIND_CLIENT},
+	collector.RoleServer:  {"tcp server connection", tracepb.Span_SPAN_KIND_SERVER},
 }
 
 func (e *Exporter) connection(c *collector.Connection) {
-	id, own, parent := Identity(c)
 	as := connectionSpans[c.Role]
-	_, span := e.tracer.Start(&wish{
-		Context: e.parentOf(c.Netns, id, parent),
-		trace:   id,
-		span:    own,
-		keep:    c.Errno != 0,
-	}, as.name, as.kind, trace.WithTimestamp(birth(c)))
-	if span.IsRecording() {
-		span.SetAttributes(e.attributes.of(c)...)
-		addStates(span, c)
-		setErrno(span, c.Errno, "")
-		span.End(trace.WithTimestamp(c.End))
+	s := span{place: e.placeOf(c), name: as.name, kind: as.kind, start: birth(c), end: c.End}
+	e.last = ended{tuple{c.Netns, c.Local, c.Peer}, s.place, s.start}
+	if !s.sampled {
+		return
 	}
-	e.last = ended{tuple{c.Netns, c.Local, c.Peer}, span.SpanContext()}
+	e.encoder.begin(&s)
+	c.Visit(&e.encoder)
+	for _, entered := range c.States() {
+		e.encoder.state(entered.State, s.start.Add(entered.At))
+	}
+	e.encoder.errno(c.Errno, "")
+	e.queue(rankOf(c))
 }
 
-// parentOf is the context of a connection's span. The server's end hangs below
-// the client's, in the trace of both or in an experiment's; any other end below
-// the leg that its namespace was given to, if there is one.
-func (e *Exporter) parentOf(netns uint32, id trace.TraceID, parent trace.SpanID) context.Context {
-	leg := e.legOf(netns)
-	switch {
-	case parent.IsValid() && leg != nil:
-		return remoteParent(leg.SpanContext().TraceID(), parent)
-	case parent.IsValid():
-		return remoteParent(id, parent)
-	case leg != nil:
-		return leg.ctx
+func rankOf(c *collector.Connection) rank {
+	if isRefusal(c) {
+		return rankFailure
 	}
-	return context.Background()
+	return rankConnection
 }
 
 // birth is where the span starts: at its end, when the start was not seen.
@@ -62,30 +48,4 @@ func birth(c *collector.Connection) time.Time {
 		return c.End
 	}
 	return c.Start
-}
-
-func addStates(span trace.Span, c *collector.Connection) {
-	start := birth(c)
-	for _, s := range c.States() {
-		addState(span, s.State, start.Add(s.At))
-	}
-}
-
-// setErrno makes a span an error, described by the errno's name or, where the
-// program was given none, by the other words. Without both it is none.
-func setErrno(span trace.Span, errno unix.Errno, otherwise string) {
-	description := otherwise
-	if errno != 0 {
-		description = errnoName(errno)
-	}
-	if description != "" {
-		span.SetStatus(codes.Error, description)
-	}
-}
-
-func errnoName(errno unix.Errno) string {
-	if name := unix.ErrnoName(errno); name != "" {
-		return name
-	}
-	return errno.Error()
 }

@@ -3,27 +3,26 @@ package otlp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
+	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/sdk/resource"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // openPipes opens the destinations: the file, the endpoint, both or neither.
 // The ones opened are closed again when another cannot be.
-func openPipes(ctx context.Context, file string, s settings, log *slog.Logger) ([]*pipe, error) {
+func openPipes(ctx context.Context, file string, s settings, h header, log *slog.Logger) ([]*pipe, error) {
 	var pipes []*pipe
 	add := func(name string, client otlptrace.Client) error {
-		exporter, err := otlptrace.New(ctx, client)
-		if err != nil {
+		if err := client.Start(ctx); err != nil {
 			return err
 		}
-		pipes = append(pipes, newPipe(exporter, name, s, log))
+		pipes = append(pipes, newPipe(client, name, s, h, log))
 		return nil
 	}
 	var err error
@@ -39,12 +38,16 @@ func openPipes(ctx context.Context, file string, s settings, log *slog.Logger) (
 	return pipes, nil
 }
 
-// networkClient is an official client, configured by the environment.
+// networkClient is an official client, configured by the environment. gRPC's own
+// pause between two attempts to connect grows to two minutes otherwise, and a
+// backend that is back would wait for that.
 func (s *settings) networkClient() otlptrace.Client {
-	if s.protocol == "grpc" {
-		return otlptracegrpc.NewClient()
+	if s.protocol != "grpc" {
+		return otlptracehttp.NewClient()
 	}
-	return otlptracehttp.NewClient()
+	reconnect := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 20 * time.Second}
+	reconnect.Backoff.MaxDelay = longestPause
+	return otlptracegrpc.NewClient(otlptracegrpc.WithDialOption(grpc.WithConnectParams(reconnect)))
 }
 
 // networkName is what a warning calls the endpoint, without a password in it.
@@ -54,22 +57,4 @@ func (s *settings) networkName() string {
 		return s.protocol + " localhost"
 	}
 	return s.protocol + " " + u.Redacted()
-}
-
-// newResource says who exports: brink on this host, unless OTEL_SERVICE_NAME
-// and OTEL_RESOURCE_ATTRIBUTES, which come last and win, say otherwise.
-func newResource(ctx context.Context, version string) (*resource.Resource, error) {
-	who := []attribute.KeyValue{attribute.String("service.name", "brink")}
-	if version != "" {
-		who = append(who, attribute.String("service.version", version))
-	}
-	r, err := resource.New(ctx,
-		resource.WithTelemetrySDK(),
-		resource.WithHost(),
-		resource.WithAttributes(who...),
-		resource.WithFromEnv())
-	if err != nil {
-		return nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
-	}
-	return r, nil
 }

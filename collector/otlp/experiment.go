@@ -1,59 +1,96 @@
 package otlp
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"syscall"
+	"time"
 
 	"brink/collector"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 // Span is the span of an experiment or of one of its legs. Its methods may be
 // called from any goroutine.
 type Span struct {
-	tracer trace.Tracer
-	ctx    context.Context
-	span   trace.Span
+	exporter *Exporter
+	span
+
+	mu         sync.Mutex
+	attributes []attribute.KeyValue
+	ended      bool
 }
 
 // StartExperiment starts the root span of a trace: everything that happens in
 // the experiment is below it. It is exempt from sampling.
 func (e *Exporter) StartExperiment(name string, attributes ...attribute.KeyValue) *Span {
-	ctx := &wish{Context: context.Background(), keep: true}
-	s := startSpan(e.tracer, ctx, "experiment "+name, attributes)
-	s.span.SetAttributes(attribute.String("brink.experiment", name))
+	s := e.newSpan("experiment "+name, attributes)
+	binary.BigEndian.PutUint64(s.trace[:8], rand.Uint64())
+	binary.BigEndian.PutUint64(s.trace[8:], max(1, rand.Uint64()))
+	s.attributes = append(s.attributes, attribute.String("brink.experiment", name))
 	return s
 }
 
 // StartLeg starts a child of the experiment: one run with one setting, say.
 func (s *Span) StartLeg(name string, attributes ...attribute.KeyValue) *Span {
-	leg := startSpan(s.tracer, s.ctx, "leg "+name, attributes)
-	leg.span.SetAttributes(attribute.String("brink.leg", name))
+	leg := s.exporter.newSpan("leg "+name, attributes)
+	leg.trace, leg.parent = s.trace, s.id
+	leg.attributes = append(leg.attributes, attribute.String("brink.leg", name))
 	return leg
 }
 
-func startSpan(t trace.Tracer, ctx context.Context, name string, attributes []attribute.KeyValue) *Span {
-	ctx, span := t.Start(ctx, name, trace.WithAttributes(attributes...))
-	return &Span{tracer: t, ctx: ctx, span: span}
+func (e *Exporter) newSpan(name string, attributes []attribute.KeyValue) *Span {
+	s := &Span{exporter: e, attributes: attributes[:len(attributes):len(attributes)]}
+	s.name, s.kind, s.start, s.sampled = name, tracepb.Span_SPAN_KIND_INTERNAL, time.Now(), true
+	binary.BigEndian.PutUint64(s.id[:], max(1, rand.Uint64()))
+	return s
 }
 
 // End ends the span, as an error when err is not nil. Spans below it may still
-// come: the kernel tells of a connection when it is over.
+// come: the kernel tells of a connection when it is over. A second End does nothing.
 func (s *Span) End(err error, attributes ...attribute.KeyValue) {
-	s.span.SetAttributes(attributes...)
-	if err != nil {
-		s.span.SetAttributes(attribute.String(collector.KeyErrorType, errorType(err)))
-		s.span.SetStatus(codes.Error, err.Error())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
 	}
-	s.span.End()
+	s.ended, s.end = true, time.Now()
+	s.attributes = append(s.attributes, attributes...)
+	if err != nil {
+		s.attributes = append(s.attributes, attribute.String(collector.KeyErrorType, errorType(err)))
+	}
+	s.exporter.export(s, err)
+}
+
+func (e *Exporter) export(s *Span, err error) {
+	if len(e.pipes) == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		e.late++
+		return
+	}
+	e.encoder.begin(&s.span)
+	for _, kv := range s.attributes {
+		e.encoder.keyValue(kv)
+	}
+	if err != nil {
+		e.encoder.failed(err.Error())
+	}
+	e.queue(rankRefusal)
 }
 
 // SpanContext names the span's trace, for a report.
-func (s *Span) SpanContext() trace.SpanContext { return s.span.SpanContext() }
+func (s *Span) SpanContext() trace.SpanContext {
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: s.trace, SpanID: s.id, TraceFlags: trace.FlagsSampled})
+}
 
 // errorType is the value of error.type; the conventions have a word for
 // "an error, and nothing is known about its kind".
@@ -84,6 +121,3 @@ func (e *Exporter) Release(netns uint32) {
 	defer e.mu.Unlock()
 	delete(e.legs, netns)
 }
-
-// legOf is the leg that a namespace was given to, or nil. e.mu is held.
-func (e *Exporter) legOf(netns uint32) *Span { return e.legs[netns] }

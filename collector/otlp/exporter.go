@@ -7,10 +7,6 @@ import (
 	"sync"
 
 	"brink/collector"
-
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Options is what the standard OTEL_* variables do not say. They decide about
@@ -21,21 +17,28 @@ type Options struct {
 	File           string
 	ServiceVersion string
 	Logger         *slog.Logger // nil: slog.Default()
+	// DefaultRatio is the share, above 0 and up to 1, of connections to keep
+	// where OTEL_TRACES_SAMPLER says nothing. Refusals are kept besides. 0: all.
+	DefaultRatio float64
 }
 
 // Exporter makes spans of facts and sends them off. It implements
 // collector.Sink; all its methods may be called from any goroutine.
 type Exporter struct {
-	tracer trace.Tracer
-	pipes  []*pipe
+	pipes []*pipe
+	ratio float64
+	bound uint64 // of what is sampled: see Bound
 
-	mu         sync.Mutex // guards what follows
-	attributes attributes // reused for each fact
-	last       ended
-	timeWaits  timeWaits
-	legs       map[uint32]*Span // by the inode number of a network namespace
-	late       uint64           // facts that came after Shutdown
-	closed     bool
+	mu        sync.Mutex // guards what follows
+	encoder   encoder    // reused for each span
+	last      ended
+	timeWaits timeWaits
+	legs      map[uint32]*Span // by the inode number of a network namespace
+	made      uint64           // spans
+	late      uint64           // facts and spans that came after Shutdown
+	closed    bool
+
+	sweeper sweeper
 }
 
 // New opens the destinations that Options and the environment name:
@@ -43,18 +46,18 @@ type Exporter struct {
 //	OTEL_TRACES_EXPORTER         otlp, none (nothing leaves, not even to a file)
 //	OTEL_EXPORTER_OTLP_ENDPOINT, _TRACES_ENDPOINT, _PROTOCOL (grpc or
 //	http/protobuf, the default), _HEADERS, _CERTIFICATE, _COMPRESSION, _TIMEOUT …
-//	OTEL_TRACES_SAMPLER, _ARG    refusals and errors are kept whatever it says
+//	OTEL_TRACES_SAMPLER, _ARG    refusals are kept whatever it says
 //	OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_*, OTEL_SDK_DISABLED
 //
-// An endpoint that does not answer is no error, here or later: see Failed. With
+// An endpoint that does not answer is no error, here or later: see Stats. With
 // neither a file nor an endpoint the exporter takes facts and does nothing.
 func New(ctx context.Context, o Options) (*Exporter, error) {
-	s, err := readSettings(os.Getenv)
+	s, err := readSettings(os.Getenv, o.DefaultRatio)
 	if err != nil {
 		return nil, err
 	}
 	e := &Exporter{
-		tracer:    noop.NewTracerProvider().Tracer(""),
+		ratio: s.ratio, bound: Bound(s.ratio),
 		timeWaits: newTimeWaits(maxOpenTimeWaits),
 		legs:      map[uint32]*Span{},
 	}
@@ -68,7 +71,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 }
 
 func (e *Exporter) open(ctx context.Context, o Options, s settings) error {
-	who, err := newResource(ctx, o.ServiceVersion)
+	header, err := newHeader(ctx, o.ServiceVersion)
 	if err != nil {
 		return err
 	}
@@ -76,21 +79,15 @@ func (e *Exporter) open(ctx context.Context, o Options, s settings) error {
 	if log == nil {
 		log = slog.Default()
 	}
-	if e.pipes, err = openPipes(ctx, o.File, s, log); err != nil {
+	if e.pipes, err = openPipes(ctx, o.File, s, header, log); err != nil {
 		return err
 	}
-	options := []sdktrace.TracerProviderOption{
-		sdktrace.WithResource(who),
-		sdktrace.WithSampler(s.sampler),
-		sdktrace.WithIDGenerator(generator{}),
-	}
-	for _, p := range e.pipes {
-		options = append(options, sdktrace.WithSpanProcessor(p))
-	}
-	e.tracer = sdktrace.NewTracerProvider(options...).Tracer(
-		"brink", trace.WithInstrumentationVersion(o.ServiceVersion))
+	e.sweeper.start(e.sweep)
 	return nil
 }
+
+// Ratio is the share of connections, besides refusals, that are sampled.
+func (e *Exporter) Ratio() float64 { return e.ratio }
 
 // Accept implements collector.Sink. It never blocks. A StateChange makes no
 // span: the connection's own has its states.
@@ -111,29 +108,18 @@ func (e *Exporter) Accept(f collector.Fact) {
 		e.limitHit(f)
 	case *collector.BindConflict:
 		e.bindConflict(f)
+	case *collector.ConnectFailures:
+		e.connectFailures(f)
 	case *collector.TimeWait:
 		e.timeWait(f)
 	}
 }
 
-// Dropped counts the spans that were not made or not queued, for want of room:
-// each one once for each destination it did not go to. Facts that come after
-// Shutdown count too.
-func (e *Exporter) Dropped() uint64 {
-	e.mu.Lock()
-	n := e.late + e.timeWaits.dropped
-	e.mu.Unlock()
+// queue hands the span that was encoded to each destination. e.mu is held.
+func (e *Exporter) queue(r rank) {
+	s := e.encoder.finish()
+	e.made++
 	for _, p := range e.pipes {
-		n += p.dropped.Load()
+		p.push(s, r)
 	}
-	return n
-}
-
-// Failed counts the spans in exports that a destination did not take.
-func (e *Exporter) Failed() uint64 {
-	var n uint64
-	for _, p := range e.pipes {
-		n += p.failed.Load()
-	}
-	return n
 }

@@ -21,6 +21,8 @@ func TestWrongSettings(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "localhost:4318", `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is "localhost:4318": use a URL such as http://localhost:4318`},
 		{"OTEL_TRACES_SAMPLER", "sometimes", `OTEL_TRACES_SAMPLER is "sometimes": use always_on, always_off or traceidratio`},
 		{"OTEL_BSP_MAX_QUEUE_SIZE", "0", `OTEL_BSP_MAX_QUEUE_SIZE is "0": use a number from 1`},
+		{"OTEL_BSP_SCHEDULE_DELAY", "5s", `OTEL_BSP_SCHEDULE_DELAY is "5s": use a number from 1`},
+		{"OTEL_BSP_EXPORT_TIMEOUT", "-1", `OTEL_BSP_EXPORT_TIMEOUT is "-1": use a number from 1`},
 		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "many", `OTEL_BSP_MAX_EXPORT_BATCH_SIZE is "many": use a number from 1`},
 		{"OTEL_RESOURCE_ATTRIBUTES", "novalue", `read OTEL_RESOURCE_ATTRIBUTES: `},
 	} {
@@ -85,7 +87,7 @@ func TestNowhere(t *testing.T) {
 
 func TestPasswordStaysOutOfTheLog(t *testing.T) {
 	environment(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:secret@backend"})
-	s, err := readSettings(os.Getenv)
+	s, err := readSettings(os.Getenv, 0)
 	if err != nil || s.networkName() != "http/protobuf https://me:xxxxx@backend" {
 		t.Errorf("%q, %v", s.networkName(), err)
 	}
@@ -94,15 +96,15 @@ func TestPasswordStaysOutOfTheLog(t *testing.T) {
 // TestSmallQueue: a batch that is larger than the queue would never be full.
 func TestSmallQueue(t *testing.T) {
 	environment(t, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "16"})
-	s, err := readSettings(os.Getenv)
-	if err != nil || s.queue != 16 || s.batch != 16 {
+	s, err := readSettings(os.Getenv, 0)
+	if err != nil || s.queue != 16 || s.batch != 16 || s.delay != 5*time.Second || s.timeout != 30*time.Second {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
 
 func TestOTLPByNameMeansTheNetwork(t *testing.T) {
 	environment(t, map[string]string{"OTEL_TRACES_EXPORTER": "OTLP"})
-	s, err := readSettings(os.Getenv)
+	s, err := readSettings(os.Getenv, 0)
 	if err != nil || !s.network || s.networkName() != "http/protobuf localhost" {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -190,7 +192,7 @@ func TestOutageWarnsOnce(t *testing.T) {
 func BenchmarkAccept(b *testing.B) {
 	environment(b, nil)
 	e := newExporter(b, Options{File: os.DevNull})
-	e.pipes[0].capacity = 0 // drop at the queue's door
+	e.pipes[0].queue.maxSpans = 0 // drop at the queue's door
 	c := connectionOf(b, client())
 	b.ReportAllocs()
 	for b.Loop() {
@@ -208,7 +210,7 @@ func BenchmarkFile(b *testing.B) {
 	p := e.pipes[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		for p.waiting.Load() >= p.capacity {
+		for p.waiting() > p.queue.maxSpans/2 {
 			time.Sleep(time.Millisecond)
 		}
 		c.InitialLocal++

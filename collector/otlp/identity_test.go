@@ -1,12 +1,14 @@
 package otlp
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"brink/collector"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -50,7 +52,7 @@ func TestIdentityIsStable(t *testing.T) {
 	c := connectionOf(t, server())
 	id, span, parent := Identity(&c)
 	got := [...]string{id.String(), span.String(), parent.String()}
-	want := [...]string{"6503913f94dee81e35ffb5a6b5a19e00", "efcba3514bdda18f", "7f2e3797b38d6235"}
+	want := [...]string{"e5f910740a5de7c03295c2ee3ce06fe6", "672e04e8d629366b", "1579af9c1ae11ecc"}
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -122,13 +124,73 @@ func TestNeverEstablishedIsAlone(t *testing.T) {
 }
 
 func TestIdsAreNeverZero(t *testing.T) {
-	id, first, second := cutIdentity([32]byte{})
-	if !id.IsValid() || !first.IsValid() || !second.IsValid() || first == second {
-		t.Errorf("%v, %v, %v", id, first, second)
+	for _, x := range []int64{0, -1, -2, -3, -4} {
+		x := uint64(x) * increment // mixes to 0 in one of the four
+		id, lower, upper := identityOf(x)
+		if !id.IsValid() || !lower.IsValid() || !upper.IsValid() || lower == upper {
+			t.Errorf("%x: %v, %v, %v", x, id, lower, upper)
+		}
 	}
-	var g generator
-	if id, span := g.NewIDs(t.Context()); !id.IsValid() || !span.IsValid() {
-		t.Errorf("%v, %v", id, span)
+}
+
+// TestMixed: the same from both ends, and the end of the trace ID.
+func TestMixed(t *testing.T) {
+	c, s := connectionOf(t, client()), connectionOf(t, server())
+	id, _, _ := Identity(&c)
+	key := Mixed(c.InitialLocal, c.InitialPeer)
+	if key != Mixed(s.InitialLocal, s.InitialPeer) || key != sampleKey(id) {
+		t.Errorf("%x and %x, of trace %v", key, Mixed(s.InitialLocal, s.InitialPeer), id)
+	}
+	// SplitMix64's first number of the seed 0, as its authors give it
+	if got := Mixed(0, 0); got != 0xe220a8397b1dcdaf {
+		t.Errorf("%x is not SplitMix64's", got)
+	}
+}
+
+// TestSampleIsEven: sequence numbers that count up (the kernel adds a clock to
+// its hash), that differ in one bit, or are random: each tenth of the keys gets
+// a tenth of them, and as the SDK's sampler decides, so does brink.
+func TestSampleIsEven(t *testing.T) {
+	const n = 1 << 16
+	random := rand.New(rand.NewPCG(7, 8))
+	for name, pair := range map[string]func(i uint32) (uint32, uint32){
+		"random":   func(uint32) (uint32, uint32) { return random.Uint32(), random.Uint32() },
+		"counting": func(i uint32) (uint32, uint32) { return 1000 + i, 5_000_000 + 64*i },
+		"one side": func(i uint32) (uint32, uint32) { return i, 1 << 31 },
+		"bits":     func(i uint32) (uint32, uint32) { return i << 16, i<<16 ^ 1<<(i%16) },
+	} {
+		var tenths [10]int
+		for i := range uint32(n) {
+			key := Mixed(pair(i))
+			tenths[key>>1/(1<<63/10+1)]++
+			id, _, _ := identityOf(1)
+			binary.BigEndian.PutUint64(id[8:], key)
+			const ratio = 0.37
+			sdk := sdktrace.TraceIDRatioBased(ratio).ShouldSample(sdktrace.SamplingParameters{
+				ParentContext: t.Context(), TraceID: id,
+			}).Decision == sdktrace.RecordAndSample
+			if sdk != inSample(key, Bound(ratio)) {
+				t.Fatalf("%s: the SDK says %v of %x", name, sdk, key)
+			}
+		}
+		// ±5 standard deviations of a binomial distribution
+		const mean, far = n / 10, 5 * 77
+		for i, count := range tenths {
+			if count < mean-far || count > mean+far {
+				t.Errorf("%s: %d keys in tenth %d, want %d ± %d", name, count, i, mean, far)
+			}
+		}
+	}
+}
+
+func TestBound(t *testing.T) {
+	for ratio, want := range map[float64]uint64{0: 0, 0.5: 1 << 62, 1: 1 << 63} {
+		if got := Bound(ratio); got != want {
+			t.Errorf("%v: %x, want %x", ratio, got, want)
+		}
+	}
+	if !inSample(1<<64-1, Bound(1)) || inSample(0, Bound(0)) {
+		t.Error("1 does not keep all, or 0 keeps some")
 	}
 }
 

@@ -4,74 +4,216 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
+	"math/rand/v2"
+	"sync"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 )
 
 // errCutOff ends the exports that are under way when Shutdown runs out of time.
 var errCutOff = errors.New("shut down before the backend answered")
 
-// pipe is the way to one destination: the SDK's batch processor with a counter
-// at either end, because the processor itself does not tell what it drops.
+// maxBatchBytes keeps a batch below the 4 MiB that gRPC servers accept.
+const maxBatchBytes = 2 << 20
+
+// The time between two attempts to reach a destination that is away doubles
+// from the first to the longest. Half of it is left to chance: the hosts of a
+// fleet must not come back all at once.
+const (
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+)
+
+// pipe is the way to one destination: a queue, and a goroutine that empties it
+// when a batch is full or OTEL_BSP_SCHEDULE_DELAY is over.
 //
-//	OnEnd ─→ full? count ─→ batch processor ─→ outlet ─→ exporter
-//	           ↑ waiting                          │ failed? count, warn
-//	           └──────────────────────────────────┘
+//	push ─→ queue ─→ batch ─→ client ─→ taken: sent
+//	          ↑ full: the oldest, cheapest       │ refused: failed
+//	          │       are dropped                │ away: pause
+//	          └────────── giveBack ──────────────┘
 type pipe struct {
-	batch    sdktrace.SpanProcessor
-	capacity int64
-	waiting  atomic.Int64 // spans between OnEnd and the end of their export
-	dropped  atomic.Uint64
-	failed   atomic.Uint64
-	outage   outage
-	// alive ends, with errCutOff, every export under way and to come.
+	client     otlptrace.Client
+	message    message
+	batchSize  int
+	delay      time.Duration
+	timeout    time.Duration // of one export
+	firstPause time.Duration
+	pause      time.Duration // the next one
+	batch      batch         // being sent
+	outage     outage
+
+	mu     sync.Mutex // guards what follows
+	queue  queue
+	sent   uint64
+	failed uint64
+	away   bool
+
+	full     chan struct{} // a batch is
+	flush    chan chan struct{}
+	closing  chan struct{}
+	finished chan struct{} // so is the goroutine
+	lastErr  error         // why it left spans behind
+	once     sync.Once
+	// alive ends, with errCutOff, the export under way and those to come.
 	alive  context.Context
 	cutOff context.CancelCauseFunc
 }
 
-// newPipe puts the batch processor in front of an exporter. Its queue is never
-// full, since no more than its capacity are let in.
-func newPipe(to sdktrace.SpanExporter, name string, s settings, log *slog.Logger) *pipe {
-	p := &pipe{capacity: int64(s.queue), outage: outage{log: log, destination: name}}
+// newPipe starts one to a client that has been started. name is what warnings
+// call it.
+func newPipe(client otlptrace.Client, name string, s settings, h header, log *slog.Logger) *pipe {
+	p := &pipe{
+		client: client, message: h.message(), batchSize: s.batch, delay: s.delay, timeout: s.timeout,
+		firstPause: firstPause, pause: firstPause, outage: outage{log: log, destination: name},
+		queue: queue{maxSpans: s.queue, maxBytes: maxQueueBytes},
+		full:  make(chan struct{}, 1), flush: make(chan chan struct{}),
+		closing: make(chan struct{}), finished: make(chan struct{}),
+	}
 	p.alive, p.cutOff = context.WithCancelCause(context.Background())
-	p.batch = sdktrace.NewBatchSpanProcessor(outlet{p, to},
-		sdktrace.WithMaxQueueSize(s.queue),
-		sdktrace.WithMaxExportBatchSize(s.batch))
+	go p.run()
 	return p
 }
 
-// OnStart implements sdktrace.SpanProcessor.
-func (p *pipe) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
-
-// OnEnd implements sdktrace.SpanProcessor: it queues or drops, at once.
-func (p *pipe) OnEnd(s sdktrace.ReadOnlySpan) {
-	if !s.SpanContext().IsSampled() {
-		return
+// push queues a span, at once.
+func (p *pipe) push(s encoded, r rank) {
+	p.mu.Lock()
+	p.queue.push(s, r)
+	full := p.queue.spans >= p.batchSize
+	p.mu.Unlock()
+	if full {
+		select {
+		case p.full <- struct{}{}:
+		default: // knows
+		}
 	}
-	if p.waiting.Add(1) > p.capacity {
-		p.waiting.Add(-1)
-		p.dropped.Add(1)
-		return
-	}
-	p.batch.OnEnd(s)
 }
 
-// ForceFlush implements sdktrace.SpanProcessor.
-func (p *pipe) ForceFlush(ctx context.Context) error { return p.batch.ForceFlush(ctx) }
+func (p *pipe) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue.spans
+}
 
-// Shutdown implements sdktrace.SpanProcessor: it exports what waits and, when
-// the time is almost up, ends the exports so that their goroutine is gone by
-// the deadline too. The SDK's would return and leave it behind.
-func (p *pipe) Shutdown(ctx context.Context) error {
+func (p *pipe) run() {
+	defer close(p.finished)
+	tick := time.NewTicker(p.delay)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.full:
+			p.drain(p.batchSize)
+		case <-tick.C:
+			p.drain(1)
+		case done := <-p.flush:
+			p.drain(1)
+			close(done)
+		case <-p.closing:
+			p.lastErr = p.drain(1)
+			return
+		}
+	}
+}
+
+// drain exports while at least so many spans wait. It tries for ever, unless the
+// pipe is to be closed: then it stops at the first attempt that finds the
+// destination away, and returns why.
+func (p *pipe) drain(least int) error {
+	for p.alive.Err() == nil && p.waiting() >= least {
+		err := p.export()
+		if err == nil {
+			p.pause = p.firstPause
+			continue
+		}
+		select {
+		case <-p.closing:
+			return err
+		case <-time.After(p.pause/2 + rand.N(p.pause)):
+		}
+		p.pause = min(2*p.pause, longestPause)
+	}
+	return nil
+}
+
+// export sends one batch. An error means that the destination is away and that
+// the batch waits again.
+func (p *pipe) export() error {
+	p.mu.Lock()
+	p.queue.take(&p.batch, p.batchSize, maxBatchBytes)
+	p.mu.Unlock()
+	n := uint64(len(p.batch.spans))
+	err := p.upload()
+	p.outage.note(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = isAway(err)
+	switch {
+	case err == nil:
+		p.sent += n
+	case p.away:
+		p.queue.giveBack(&p.batch)
+		return err
+	default:
+		p.failed += n
+	}
+	p.queue.done(&p.batch)
+	return nil
+}
+
+func (p *pipe) upload() error {
+	if err := context.Cause(p.alive); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(p.alive, p.timeout)
+	defer cancel()
+	err := p.client.UploadTraces(ctx, p.message.of(&p.batch))
+	if cause := context.Cause(p.alive); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// ForceFlush exports what waits.
+func (p *pipe) ForceFlush(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case p.flush <- done:
+	case <-p.finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Shutdown exports what waits, drops what cannot be exported, and closes the
+// client. When the time is almost up it ends the export, so that its goroutine
+// is gone by the deadline too. A second call does nothing.
+func (p *pipe) Shutdown(ctx context.Context) (err error) {
+	p.once.Do(func() { err = p.shutdown(ctx) })
+	return err
+}
+
+func (p *pipe) shutdown(ctx context.Context) error {
 	patience, cancel := almost(ctx)
 	defer cancel()
 	stop := context.AfterFunc(patience, func() { p.cutOff(errCutOff) })
 	defer stop()
-	err := p.batch.Shutdown(ctx)
-	p.dropped.Add(uint64(p.waiting.Swap(0)))
-	return errors.Join(err, context.Cause(p.alive))
+	close(p.closing)
+	select {
+	case <-p.finished:
+	case <-ctx.Done(): // a file that does not take what is written
+		return ctx.Err()
+	}
+	p.mu.Lock()
+	p.queue.clear()
+	p.mu.Unlock()
+	return errors.Join(p.lastErr, context.Cause(p.alive), p.client.Stop(ctx))
 }
 
 // almost is ctx with a deadline a little earlier.
@@ -83,37 +225,3 @@ func almost(ctx context.Context) (context.Context, context.CancelFunc) {
 	margin := min(time.Until(deadline)/10, 250*time.Millisecond)
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
-
-// outlet is the exporter's end of a pipe. It keeps errors from the SDK, which
-// would print them to standard error, each one.
-type outlet struct {
-	pipe *pipe
-	to   sdktrace.SpanExporter
-}
-
-// ExportSpans implements sdktrace.SpanExporter. The spans of an export that the
-// backend took only in part count as failed, all of them: it does not say which.
-func (o outlet) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	n := len(spans)
-	defer o.pipe.waiting.Add(int64(-n))
-	err := o.export(ctx, spans)
-	if err != nil {
-		o.pipe.failed.Add(uint64(n))
-	}
-	o.pipe.outage.note(err)
-	return nil
-}
-
-func (o outlet) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if err := context.Cause(o.pipe.alive); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(o.pipe.alive, func() { cancel(errCutOff) })
-	defer stop()
-	return o.to.ExportSpans(ctx, spans)
-}
-
-// Shutdown implements sdktrace.SpanExporter.
-func (o outlet) Shutdown(ctx context.Context) error { return o.to.Shutdown(ctx) }

@@ -147,7 +147,7 @@ func checkConnections(t *testing.T, spans []*tracepb.Span) {
 	if len(clients) != 2 {
 		t.Fatalf("%d client spans, want 2", len(clients))
 	}
-	c, failed := clients[0], clients[1]
+	failed, c := clients[0], clients[1] // failures are sent first
 	s := one(t, spans, "tcp server connection")
 	timeWait := one(t, spans, "tcp time_wait")
 

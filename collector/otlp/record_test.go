@@ -34,6 +34,11 @@ type end struct {
 	timeWait, finWait2  bool
 	neverEstablished    bool
 	handshakeTookLonger time.Duration
+	after               time.Duration // later than all of that
+	failure             collector.Failure
+	retransmits         uint32
+	abandoned           bool
+	preexisting         bool
 }
 
 func client() end {
@@ -66,7 +71,8 @@ func (e end) tell(t testing.TB, to func(collector.Fact)) {
 
 func (e end) record() (r bpf.BrinkEndpointEnded) {
 	r.Header.Kind = bpf.BrinkEventKindEVENT_ENDPOINT_ENDED
-	r.Ended = uint64(5 * time.Second)
+	r.Ended = uint64(5*time.Second + e.after)
+	r.Failure, r.Retransmits = uint8(e.failure), e.retransmits
 	r.Error = uint32(e.errno)
 	p := &r.Endpoint
 	p.Tuple = tupleRecord(e.local, e.peer)
@@ -77,16 +83,22 @@ func (e end) record() (r bpf.BrinkEndpointEnded) {
 	if e.role == collector.RoleServer {
 		first = bpf.BrinkStageSTAGE_SYN_RECV
 	}
-	p.At[first] = uint64(time.Second)
+	p.At[first] = uint64(time.Second + e.after)
 	if !e.neverEstablished {
-		p.At[bpf.BrinkStageSTAGE_ESTABLISHED] = uint64(2*time.Second + e.handshakeTookLonger)
-		p.At[bpf.BrinkStageSTAGE_FIN_WAIT1] = uint64(4 * time.Second)
+		p.At[bpf.BrinkStageSTAGE_ESTABLISHED] = uint64(2*time.Second + e.handshakeTookLonger + e.after)
+		p.At[bpf.BrinkStageSTAGE_FIN_WAIT1] = uint64(4*time.Second + e.after)
+	}
+	if e.abandoned {
+		p.Flags |= uint8(bpf.BrinkEndpointFlagENDPOINT_ABANDONED)
+	}
+	if e.preexisting {
+		p.Flags |= uint8(bpf.BrinkEndpointFlagENDPOINT_PARTIAL)
 	}
 	if e.timeWait {
 		p.Flags |= uint8(bpf.BrinkEndpointFlagENDPOINT_TIME_WAIT)
 	}
 	if e.finWait2 {
-		p.At[bpf.BrinkStageSTAGE_FIN_WAIT2] = uint64(5 * time.Second)
+		p.At[bpf.BrinkStageSTAGE_FIN_WAIT2] = uint64(5*time.Second + e.after)
 		p.Flags |= uint8(bpf.BrinkEndpointFlagENDPOINT_TIME_WAIT_FIN_WAIT2)
 	}
 	return r

@@ -2,7 +2,10 @@ package otlp
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
+
+	"brink/collector"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"golang.org/x/sys/unix"
@@ -67,17 +70,111 @@ func TestRefusalsAreAlwaysKept(t *testing.T) {
 	}
 }
 
+// TestIsRefusal: what is exempt from sampling, and what must not flood a backend.
+func TestIsRefusal(t *testing.T) {
+	const refused, other = true, false
+	neverClient := func(errno unix.Errno, f collector.Failure) end {
+		e := client()
+		e.neverEstablished, e.isnLocal, e.isnPeer, e.errno, e.failure = true, 0, 0, errno, f
+		return e
+	}
+	stood := func(e end, errno unix.Errno, f collector.Failure) end {
+		e.errno, e.failure = errno, f
+		return e
+	}
+	neverServer := stood(server(), unix.ECONNRESET, collector.Reset)
+	neverServer.neverEstablished = true
+	silent := stood(server(), unix.ETIMEDOUT, collector.SYNTimeout)
+	silent.neverEstablished = true
+	raced, gaveUp := neverClient(0, 0), neverClient(0, 0)
+	raced.abandoned, gaveUp.abandoned, gaveUp.retransmits = true, true, 1
+	old := stood(client(), unix.ETIMEDOUT, collector.RetransmissionTimeout)
+	old.role, old.preexisting = collector.RoleUnknown, true
+	oldReset := old
+	oldReset.errno, oldReset.failure = unix.ECONNRESET, collector.Reset
+
+	for _, test := range []struct {
+		name string
+		of   end
+		want bool
+	}{
+		{"in order", client(), other},
+		{"a server's, in order", server(), other},
+		{"connect refused", neverClient(unix.ECONNREFUSED, collector.Refused), refused},
+		{"connect reset", neverClient(unix.ECONNRESET, collector.Reset), refused},
+		{"connect timed out", neverClient(unix.ETIMEDOUT, collector.SYNTimeout), refused},
+		{"connect without a port", neverClient(unix.EADDRNOTAVAIL, collector.NoPort), refused},
+		{"connect unreachable", neverClient(unix.EHOSTUNREACH, collector.Unreachable), refused},
+		{"connect given up unanswered", gaveUp, refused},
+		{"connect that lost a race", raced, other},
+		{"retransmissions timed out", stood(client(), unix.ETIMEDOUT, collector.RetransmissionTimeout), refused},
+		{"a server's probes timed out", stood(server(), unix.ETIMEDOUT, collector.ProbeTimeout), refused},
+		{"reset", stood(client(), unix.ECONNRESET, collector.Reset), other},
+		{"a server's, reset", stood(server(), unix.ECONNRESET, collector.Reset), other},
+		{"reset after the peer's FIN", stood(server(), unix.EPIPE, collector.Reset), other},
+		{"a server's that never stood, reset", neverServer, other},
+		{"a server's that never stood, silent", silent, other},
+		{"older than brink, timed out", old, refused},
+		{"older than brink, reset", oldReset, other},
+	} {
+		c := connectionOf(t, test.of)
+		if got := isRefusal(&c); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestResetsDoNotFlood: what connections-at-scale leaves behind, a million ends
+// that were reset, is sampled as anything else.
+func TestResetsDoNotFlood(t *testing.T) {
+	environment(t, nil)
+	const n = 20_000
+	e := newExporter(t, Options{File: os.DevNull, DefaultRatio: 0.01})
+	c := connectionOf(t, server())
+	c.Errno, c.Failure = unix.ECONNRESET, collector.Reset
+	for range n {
+		c.InitialLocal++
+		e.Accept(&c)
+	}
+	if made := e.Stats().Made; made < n/200 || made > n/50 {
+		t.Errorf("%d spans of %d, want a hundredth", made, n)
+	}
+	shutdown(t, e)
+}
+
+// TestDefaultRatio: the agent's is 1 %, and the environment's word wins.
+func TestDefaultRatio(t *testing.T) {
+	for _, test := range []struct {
+		sampler, argument string
+		otherwise, want   float64
+	}{
+		{"", "", 0, 1},
+		{"", "", 0.01, 0.01},
+		{"", "0.5", 0.01, 0.01}, // an argument of no sampler
+		{"always_on", "", 0.01, 1},
+		{"parentbased_always_off", "", 0.01, 0},
+		{"TraceIDRatio", "0.25", 0.01, 0.25},
+		{"traceidratio", "", 0.01, 1},
+	} {
+		environment(t, map[string]string{"OTEL_TRACES_SAMPLER": test.sampler, "OTEL_TRACES_SAMPLER_ARG": test.argument})
+		e := newExporter(t, Options{DefaultRatio: test.otherwise})
+		if e.Ratio() != test.want {
+			t.Errorf("%+v: %v", test, e.Ratio())
+		}
+	}
+}
+
 // TestKeptWithWhatIsKept: an experiment's spans, and the TIME_WAIT of a
-// connection that was kept as an error.
+// connection that was kept because its network died.
 func TestKeptWithWhatIsKept(t *testing.T) {
 	spans := sampledBy(t, "always_off", "", func(e *Exporter) {
 		x := e.StartExperiment("x")
 		x.StartLeg("y").End(nil)
 		x.End(nil)
-		reset := lingering()
-		reset.errno = unix.ECONNRESET
-		reset.tell(t, e.Accept)
-		reset.step(t, leave, afterTimeWait, e.Accept)
+		dead := lingering()
+		dead.errno, dead.failure = unix.ETIMEDOUT, collector.ProbeTimeout
+		dead.tell(t, e.Accept)
+		dead.step(t, leave, afterTimeWait, e.Accept)
 	})
 	isChild(t, one(t, spans, "leg y"), one(t, spans, "experiment x"))
 	isChild(t, one(t, spans, "tcp time_wait"), one(t, spans, "tcp client connection"))

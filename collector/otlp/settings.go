@@ -5,49 +5,67 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"time"
 )
 
 // The defaults of OTEL_BSP_*. The specification's queue of 2,048 is full after
-// 40 ms of 50,000 connections a second; this one takes some 50 MB then. Batches
-// stay well below the 4 MiB that gRPC servers accept.
+// 40 ms of 50,000 connections a second; this one after 1.3 s. It takes some 50 MB
+// then, and never more than maxQueueBytes, for which there is no variable.
 const (
-	defaultQueue = 1 << 16
-	defaultBatch = 1 << 10
+	defaultQueue   = 1 << 16
+	defaultBatch   = 1 << 10
+	defaultDelay   = 5_000  // ms
+	defaultTimeout = 30_000 // ms
+	maxQueueBytes  = 64 << 20
 )
 
 // settings is what the OTEL_* variables say, as far as brink reads them itself.
-// Headers, TLS, compression and timeouts are read by the exporters, delays by
-// the batch processor, resource attributes by the SDK's resource.
+// Headers, TLS, compression and OTEL_EXPORTER_OTLP_TIMEOUT are read by the
+// clients, resource attributes by the SDK's resource.
 type settings struct {
 	disabled bool   // nothing is to be exported at all
 	network  bool   // an endpoint is configured, or OTLP is asked for by name
 	endpoint string // as configured; empty means the exporter's default
 	protocol string
-	sampler  sdktrace.Sampler
-	queue    int
-	batch    int
+	ratio    float64
+	queue    int // spans
+	batch    int // spans
+	delay    time.Duration
+	timeout  time.Duration // of one export
 }
 
 type getenv func(string) string
 
-func readSettings(env getenv) (s settings, err error) {
+func readSettings(env getenv, defaultRatio float64) (s settings, err error) {
 	if err = s.readExporter(env); err != nil || s.disabled {
 		return s, err
 	}
 	if err = s.readEndpoint(env); err != nil {
 		return s, err
 	}
-	if s.sampler, err = newSampler(env.word("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG")); err != nil {
+	if defaultRatio == 0 {
+		defaultRatio = 1
+	}
+	s.ratio, err = readRatio(env.word("OTEL_TRACES_SAMPLER"), env("OTEL_TRACES_SAMPLER_ARG"), defaultRatio)
+	if err != nil {
 		return s, err
 	}
+	return s, s.readBatching(env)
+}
+
+func (s *settings) readBatching(env getenv) (err error) {
 	if s.queue, err = env.count("OTEL_BSP_MAX_QUEUE_SIZE", defaultQueue); err != nil {
-		return s, err
+		return err
 	}
-	s.batch, err = env.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", defaultBatch)
+	if s.batch, err = env.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", defaultBatch); err != nil {
+		return err
+	}
 	s.batch = min(s.batch, s.queue)
-	return s, err
+	if s.delay, err = env.milliseconds("OTEL_BSP_SCHEDULE_DELAY", defaultDelay); err != nil {
+		return err
+	}
+	s.timeout, err = env.milliseconds("OTEL_BSP_EXPORT_TIMEOUT", defaultTimeout)
+	return err
 }
 
 // readExporter reads whether to export. An explicit "otlp" means the network
@@ -121,4 +139,9 @@ func (env getenv) count(name string, otherwise int) (int, error) {
 		return 0, fmt.Errorf("%s is %q: use a number from 1", name, value)
 	}
 	return n, nil
+}
+
+func (env getenv) milliseconds(name string, otherwise int) (time.Duration, error) {
+	n, err := env.count(name, otherwise)
+	return time.Duration(n) * time.Millisecond, err
 }

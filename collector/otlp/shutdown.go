@@ -19,10 +19,9 @@ func (e *Exporter) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// endOpenTimeWaits closes the exporter to facts, which leaves their state to
-// this goroutine. There may be more open spans than a queue holds, so it lets
-// the queues run empty in between: Accept may not wait, this may, for half of
-// the time there is.
+// endOpenTimeWaits closes the exporter to facts and ends what is open. There may
+// be more of that than a queue holds, so it lets the queues run empty in
+// between: Accept may not wait, this may, for half of the time there is.
 func (e *Exporter) endOpenTimeWaits(ctx context.Context) {
 	e.mu.Lock()
 	already := e.closed
@@ -31,19 +30,30 @@ func (e *Exporter) endOpenTimeWaits(ctx context.Context) {
 	if already {
 		return
 	}
+	e.sweeper.stop()
 	patience, cancel := half(ctx)
 	defer cancel()
-	now := time.Now()
-	for t := range e.timeWaits.all() {
+	for now := time.Now(); e.endOldest(now); {
 		e.makeRoom(patience)
-		e.endTimeWait(t, now, openAtShutdown)
 	}
+}
+
+// endOldest ends the oldest open TIME_WAIT, if there is one.
+func (e *Exporter) endOldest(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	oldest := e.timeWaits.oldest.Front()
+	if oldest == nil {
+		return false
+	}
+	e.endTimeWait(e.timeWaits.take(tupleOf(&oldest.Value.(*timeWait).enter)), now, keyOpen)
+	return true
 }
 
 // makeRoom empties the queues that are half full.
 func (e *Exporter) makeRoom(ctx context.Context) {
 	for _, p := range e.pipes {
-		if p.waiting.Load() > p.capacity/2 {
+		if p.waiting() > p.queue.maxSpans/2 {
 			_ = p.ForceFlush(ctx) // what fails is counted where it does
 		}
 	}

@@ -2,14 +2,19 @@ package otlp
 
 import (
 	"container/list"
-	"iter"
 	"net/netip"
 	"time"
 
 	"brink/collector"
-
-	"go.opentelemetry.io/otel/trace"
 )
+
+// lasting is TCP_TIMEWAIT_LEN, fixed in every kernel. The one of kind fin_wait_2
+// lasts tcp_fin_timeout, whose default it is too.
+const lasting = 60 * time.Second
+
+// patienceWithTimers is how late a leaving may be told: the kernel's timers are
+// exact to an eighth of their time.
+const patienceWithTimers = lasting / 4
 
 // maxOpenTimeWaits bounds what is remembered of tuples that have not left
 // TIME_WAIT yet: at 60 seconds each, 1,000 a second fit.
@@ -28,19 +33,20 @@ func tupleOf(f *collector.TimeWait) tuple { return tuple{f.Netns, f.Local, f.Pee
 // all that has to be remembered to name the parent.
 type ended struct {
 	tuple tuple
-	span  trace.SpanContext
+	place place
+	start time.Time
 }
 
 // timeWait is a tuple's second life, as far as it is known.
 type timeWait struct {
 	enter  collector.TimeWait // the step that began it
 	turned time.Time          // when one of kind fin_wait_2 turned into a true one
-	parent trace.SpanContext  // the connection's, if it is known
-	leg    *Span              // the experiment's, if there is one
+	place  place              // below the connection, if that is known
+	free   time.Time          // when the tuple is, if nothing is told of it
 }
 
 // unwanted: the connection was sampled out, and this goes with it.
-func (t *timeWait) unwanted() bool { return t.parent.IsValid() && !t.parent.IsSampled() }
+func (t *timeWait) unwanted() bool { return !t.place.sampled }
 
 // timeWaits holds the open ones, the oldest first, up to a limit: a span must
 // have its end before it is exported, and leaving comes a minute after entering.
@@ -48,23 +54,24 @@ type timeWaits struct {
 	open    map[tuple]*list.Element // of *timeWait
 	oldest  *list.List
 	limit   int
-	dropped uint64 // spans that will never be: no room, or no leaving told
+	dropped uint64 // spans that will never be, for want of room
 }
 
 func newTimeWaits(limit int) timeWaits {
 	return timeWaits{open: map[tuple]*list.Element{}, oldest: list.New(), limit: limit}
 }
 
-// add notes that a timewait socket took a tuple over. One of kind fin_wait_2 is
-// remembered also when it is unwanted, so that its turning is not mistaken for
-// a new one.
+// add notes that a timewait socket took a tuple over, which had none. One of kind
+// fin_wait_2 is remembered also when it is unwanted, so that its turning is not
+// mistaken for a new one.
 func (w *timeWaits) add(t *timeWait) {
-	w.drop(tupleOf(&t.enter)) // its leaving was not told
 	if t.unwanted() && t.enter.State != collector.FinWait2 {
 		return
 	}
 	if len(w.open) >= w.limit {
-		w.drop(tupleOf(&w.oldest.Front().Value.(*timeWait).enter))
+		if !w.take(tupleOf(&w.oldest.Front().Value.(*timeWait).enter)).unwanted() {
+			w.dropped++
+		}
 	}
 	w.open[tupleOf(&t.enter)] = w.oldest.PushBack(t)
 }
@@ -80,14 +87,19 @@ func (w *timeWaits) turn(f *collector.TimeWait) bool {
 	if t.enter.State != collector.FinWait2 {
 		return false
 	}
-	t.turned, t.enter.State = f.Time, f.State
+	t.turned, t.enter.State, t.free = f.Time, f.State, f.Time.Add(lasting)
+	w.oldest.MoveToBack(element)
 	return true
 }
 
-func (w *timeWaits) drop(of tuple) {
-	if t := w.take(of); t != nil && !t.unwanted() {
-		w.dropped++
+// overdue takes the oldest one if its tuple has been free for long. They are in
+// the order of that time.
+func (w *timeWaits) overdue(now time.Time) *timeWait {
+	oldest := w.oldest.Front()
+	if oldest == nil || now.Before(oldest.Value.(*timeWait).free.Add(patienceWithTimers)) {
+		return nil
 	}
+	return w.take(tupleOf(&oldest.Value.(*timeWait).enter))
 }
 
 // take removes and returns the open one of a tuple, or nil.
@@ -98,15 +110,4 @@ func (w *timeWaits) take(of tuple) *timeWait {
 	}
 	delete(w.open, of)
 	return w.oldest.Remove(element).(*timeWait)
-}
-
-// all are the open ones, the oldest first.
-func (w *timeWaits) all() iter.Seq[*timeWait] {
-	return func(yield func(*timeWait) bool) {
-		for element := w.oldest.Front(); element != nil; element = element.Next() {
-			if !yield(element.Value.(*timeWait)) {
-				return
-			}
-		}
-	}
 }

@@ -1,18 +1,20 @@
 package otlp
 
 import (
-	"context"
 	"time"
 
 	"brink/collector"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// openAtShutdown marks the span of a tuple that was still in TIME_WAIT when the
-// exporter was shut down: its end is that moment, not the kernel's.
-var openAtShutdown = attribute.Bool("brink.time_wait.open", true)
+// Where the end of a TIME_WAIT is not the kernel's word, one of these attributes
+// says so: the exporter was shut down before the tuple was free, or nothing was
+// told and the end is the known one (tracepoints tell of no leaving).
+const (
+	keyOpen    = "brink.time_wait.open"
+	keyAssumed = "brink.time_wait.assumed"
+)
 
 // timeWait opens a tuple's second life, or closes it and makes a span of it.
 // An overflow leaves no timewait socket; it is told as a LimitHit too.
@@ -26,7 +28,7 @@ func (e *Exporter) timeWait(f *collector.TimeWait) {
 			return // older than brink, sampled out, or dropped and counted
 		}
 		t.enter.Event = f.Event // says by what it was reused
-		e.endTimeWait(t, f.Time)
+		e.endTimeWait(t, f.Time, "")
 	}
 }
 
@@ -34,42 +36,68 @@ func (e *Exporter) enterTimeWait(f *collector.TimeWait) {
 	if e.timeWaits.turn(f) {
 		return
 	}
-	t := &timeWait{enter: *f, leg: e.legOf(f.Netns)}
+	t := &timeWait{enter: *f, free: f.Time.Add(lasting)}
+	reused := f.Time // no later than that, if the tuple had a timewait socket
 	if e.last.tuple == tupleOf(f) {
-		t.parent = e.last.span
+		reused = e.last.start
 	}
+	if before := e.timeWaits.take(tupleOf(f)); before != nil {
+		e.endTimeWait(before, earlier(before.free, reused), keyAssumed)
+	}
+	t.place = e.placeOfTimeWait(f)
 	e.timeWaits.add(t)
 }
 
-// endTimeWait makes the span, from enter to end.
-func (e *Exporter) endTimeWait(t *timeWait, end time.Time, more ...attribute.KeyValue) {
+// placeOfTimeWait: below its connection, and sampled with it; without one below
+// the experiment's leg, or alone.
+func (e *Exporter) placeOfTimeWait(f *collector.TimeWait) (p place) {
+	p.trace, p.id = unsharedIdentity(event{
+		start: f.Time.UnixNano(), local: f.Local, peer: f.Peer, netns: f.Netns, what: kindTimeWait,
+	})
+	if e.last.tuple == tupleOf(f) {
+		p.trace, p.parent, p.sampled = e.last.place.trace, e.last.place.id, e.last.place.sampled
+		return p
+	}
+	p.sampled = inSample(sampleKey(p.trace), e.bound)
+	e.putBelowLeg(&p, f.Netns)
+	return p
+}
+
+// endTimeWait makes the span, from enter to end. why is an attribute, if the end
+// is not the kernel's word.
+func (e *Exporter) endTimeWait(t *timeWait, end time.Time, why string) {
 	if t.unwanted() {
 		return
-	}
-	_, span := e.tracer.Start(
-		&wish{Context: t.context(), keep: t.parent.IsSampled()},
-		"tcp time_wait", trace.WithTimestamp(t.enter.Time))
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(e.attributes.of(&t.enter)...)
-	span.SetAttributes(more...)
-	if !t.turned.IsZero() {
-		addState(span, collector.TimeWaitState, t.turned)
 	}
 	if end.Before(t.enter.Time) { // the wall clock was stepped in between
 		end = t.enter.Time
 	}
-	span.End(trace.WithTimestamp(end))
+	e.encoder.begin(&span{
+		place: t.place, name: "tcp time_wait", kind: tracepb.Span_SPAN_KIND_INTERNAL,
+		start: t.enter.Time, end: end,
+	})
+	t.enter.Visit(&e.encoder)
+	if why != "" {
+		e.encoder.Bool(why, true)
+	}
+	if !t.turned.IsZero() {
+		e.encoder.state(collector.TimeWaitState, t.turned)
+	}
+	e.queue(rankConnection)
 }
 
-// context is the parent: the connection, else the experiment's leg, else none.
-func (t *timeWait) context() context.Context {
-	switch {
-	case t.parent.IsValid():
-		return trace.ContextWithRemoteSpanContext(context.Background(), t.parent)
-	case t.leg != nil:
-		return t.leg.ctx
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
 	}
-	return context.Background()
+	return b
+}
+
+// sweep ends the TIME_WAITs whose leaving should have been told by now.
+func (e *Exporter) sweep(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for t := e.timeWaits.overdue(now); t != nil; t = e.timeWaits.overdue(now) {
+		e.endTimeWait(t, t.free, keyAssumed)
+	}
 }

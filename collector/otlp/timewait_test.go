@@ -107,7 +107,7 @@ func TestOpenAtShutdown(t *testing.T) {
 		t.Fatalf("%d spans, dropped %d, want all %d", len(open), e.Dropped(), n)
 	}
 	for _, s := range open {
-		if attributeOf(s, "brink.time_wait.open") != "true" {
+		if attributeOf(s, keyOpen) != "true" {
 			t.Fatal("it does not say that it was open still")
 		}
 	}
@@ -139,18 +139,60 @@ func TestTimeWaitsAreBounded(t *testing.T) {
 	}
 }
 
+// TestLeavingThatWasNotTold: on tracepoints nothing is. The tuple's next
+// connection shows that it was free by then.
 func TestLeavingThatWasNotTold(t *testing.T) {
 	environment(t, nil)
 	var e *Exporter
 	spans := exported(t, func(x *Exporter) {
 		e = x
+		again := lingering()
+		again.after = 20 * time.Second
 		lingering().tell(t, e.Accept)
-		lingering().tell(t, e.Accept) // the tuple was free again meanwhile
-		lingering().step(t, leave, afterTimeWait, e.Accept)
-		lingering().step(t, leave, afterTimeWait, e.Accept) // entered before brink
+		again.tell(t, e.Accept)
+		again.step(t, leave, 25*time.Second+afterTimeWait, e.Accept)
+		again.step(t, leave, 25*time.Second+afterTimeWait, e.Accept) // entered before brink
 	})
-	if n := len(named(spans, "tcp time_wait")); n != 1 || e.Dropped() != 1 {
-		t.Errorf("%d spans, dropped %d; want 1 and 1", n, e.Dropped())
+	left := named(spans, "tcp time_wait")
+	if len(left) != 2 || e.Dropped() != 0 {
+		t.Fatalf("%d spans, dropped %d; want 2 and 0", len(left), e.Dropped())
+	}
+	clients := named(spans, "tcp client connection")
+	if left[0].EndTimeUnixNano != clients[1].StartTimeUnixNano || attributeOf(left[0], keyAssumed) != "true" {
+		t.Errorf("the first one lasted %v s, want to the second connection's start, assumed", seconds(left[0]))
+	}
+	if attributeOf(left[1], keyAssumed) != "" {
+		t.Error("the second one's end was told, and is said to be assumed")
+	}
+}
+
+// TestOverdue: what was not told to leave has left after 60 seconds.
+func TestOverdue(t *testing.T) {
+	environment(t, nil)
+	spans := exported(t, func(e *Exporter) {
+		lingering().tell(t, e.Accept) // enters at 5 s
+		turning := client()
+		turning.finWait2, turning.netns = true, 1
+		turning.tell(t, e.Accept) // at 5 s
+		turning.step(t, collector.TimeWaitEnter, 15*time.Second, e.Accept)
+		e.sweep(at(79 * time.Second))
+		if n := e.Stats().OpenTimeWaits; n != 2 {
+			t.Errorf("%d open when a timer may still be late, want 2", n)
+		}
+		e.sweep(at(80 * time.Second))
+		if n := e.Stats().OpenTimeWaits; n != 1 {
+			t.Errorf("%d open, want the one that turned late", n)
+		}
+		e.sweep(at(90 * time.Second))
+	})
+	left := named(spans, "tcp time_wait")
+	if len(left) != 2 || seconds(left[0]) != 60 || seconds(left[1]) != 70 {
+		t.Fatalf("spans %v, want two, of 60 and 70 s", left)
+	}
+	for _, s := range left {
+		if attributeOf(s, keyAssumed) != "true" {
+			t.Error("it does not say that its end is assumed")
+		}
 	}
 }
 
