@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,16 +88,7 @@ func unpackPackages(ctx context.Context, work, root, suite string) error {
 	if err != nil {
 		return err
 	}
-	debs, err := apt.download(ctx, packages)
-	if err != nil {
-		return err
-	}
-	for _, deb := range debs {
-		if out, err := exec.CommandContext(ctx, "dpkg-deb", "-x", deb, root).CombinedOutput(); err != nil {
-			return fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, out)
-		}
-	}
-	return nil
+	return apt.unpack(ctx, packages, root)
 }
 
 // makeEntry keeps the kernel and the modules that guests may want, which is a

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"brink/loader/vm"
+)
+
+// guestRungs are compared inside: this host may not have them all.
+var guestRungs = []string{"fentry", "kprobe", "tracepoint"}
+
+// The sizes that count instructions: to boot a guest for it, and to be inside.
+const (
+	guest  = "guest"
+	inside = "inside"
+)
+
+// Places in the guest.
+const (
+	guestBrink  = "/bin/brink"
+	guestBench  = "/bin/bench"
+	guestPeers  = "/peers"
+	guestResult = "/tmp/bench.json"
+)
+
+// guests runs bench inside an emulated machine with one CPU whose clock counts
+// instructions: one is one nanosecond. The result repeats, whatever else this
+// host does; what it leaves out is that instructions are not equally long.
+func guests(ctx context.Context, s settings) error {
+	g, err := guestOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	result, err := vm.Boot(ctx, g)
+	if err != nil {
+		return err
+	}
+	if failed := result.Failed(); len(failed) > 0 {
+		return fmt.Errorf("bench failed in the guest with status %d", failed[0].Status)
+	}
+	b := &benchmark{settings: s}
+	var found struct{ Rounds []round }
+	if err := json.Unmarshal(result.Files[guestResult], &found); err != nil {
+		return fmt.Errorf("result of the guest: %w", err)
+	}
+	b.rounds = found.Rounds
+	for _, r := range b.rounds {
+		if b.tracerNamed(r.Tracer) == nil {
+			b.tracers = append(b.tracers, tracer{name: r.Tracer})
+		}
+	}
+	slices.SortStableFunc(b.tracers, func(x, y tracer) int { return strings.Compare(group(x.name), group(y.name)) })
+	fmt.Printf("Linux %s, emulated: a µs is 1000 instructions\n", result.Release)
+	rows := b.rowsOf()
+	goals := guestGoals(rows)
+	printRows(os.Stdout, rows)
+	printGoals(os.Stdout, goals)
+	return writeJSON(s.out, map[string]any{"kernel": result.Release, "rows": rows, "rounds": b.rounds, "goals": goals})
+}
+
+// group sorts untraced first, then brink's tracers, then the peers.
+func group(name string) string {
+	switch {
+	case name == untraced:
+		return "0"
+	case strings.HasPrefix(name, "brink"):
+		return "1"
+	}
+	return "2"
+}
+
+func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
+	i := slices.IndexFunc(vm.Kernels, func(k vm.Kernel) bool { return k.Series == s.kernel })
+	if i < 0 {
+		return g, fmt.Errorf("-kernel %s: there is none such among the guests' kernels", s.kernel)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return g, err
+	}
+	p, err := fetchPeers(ctx)
+	if err != nil {
+		return g, err
+	}
+	files, err := p.files()
+	if err != nil {
+		return g, err
+	}
+	args := []string{guestBench, "-brink", guestBrink, "-peers", guestPeers, "-out", guestResult,
+		"-size", inside, "-rows", timeWait, "-rung", strings.Join(guestRungs, ","), "-tracers", s.tracers}
+	return vm.Guest{
+		Kernel: vm.Kernels[i],
+		Files:  append(files, vm.File{Path: guestBrink, From: s.brink}, vm.File{Path: guestBench, From: self}),
+		// Several commands would do, too, but one can alternate.
+		Commands: []vm.Command{{Args: args}},
+		Fetch:    []string{guestResult},
+		Icount:   true,
+		Memory:   2048,
+		Timeout:  40 * time.Minute,
+		Output:   os.Stderr,
+	}, nil
+}
+
+// files are the peers' for a guest, which has none of what they are linked with.
+func (p peers) files() (files []vm.File, err error) {
+	wanted := []string{peerLinker}
+	for _, name := range []string{tcplife, tcpstates, "tcpconnect", "tcptracer", "bindsnoop"} {
+		wanted = append(wanted, filepath.Join(peerPrograms, name))
+	}
+	for _, library := range []string{"libc.so.6", "libelf.so.1", "libz.so.1"} {
+		dir := slices.IndexFunc(peerLibraries, func(dir string) bool {
+			_, err := os.Stat(filepath.Join(p.root, dir, library))
+			return err == nil
+		})
+		if dir < 0 {
+			return nil, errors.New("the peers' folder has no " + library)
+		}
+		wanted = append(wanted, filepath.Join(peerLibraries[dir], library))
+	}
+	for _, name := range wanted {
+		body, err := os.ReadFile(filepath.Join(p.root, name))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, vm.File{Path: filepath.Join(guestPeers, name), Data: body})
+	}
+	return files, nil
+}
+
+// guestGoals: on each rung a part of what tcplife adds; and kprobes not too far
+// from fentry.
+func guestGoals(rows []row) (goals []goal) {
+	peer, ok := find(rows, loads[0].name, tcplife)
+	if !ok {
+		return nil
+	}
+	for _, mode := range []string{agent, jsonLines} {
+		for _, rung := range guestRungs {
+			if w, found := find(rows, loads[0].name, mode+"/"+rung); found {
+				goals = append(goals, newGoal(w.Tracer+": instructions added, of what tcplife adds", w.Added.Median/peer.Added.Median, 1./5, ""))
+			}
+		}
+		fentry, found := find(rows, loads[0].name, mode+"/fentry")
+		kprobe, also := find(rows, loads[0].name, mode+"/kprobe")
+		if found && also {
+			goals = append(goals, newGoal(mode+": added by kprobes, of what fentry adds", kprobe.Added.Median/fentry.Added.Median, 2, ""))
+		}
+	}
+	return goals
+}

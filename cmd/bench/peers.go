@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"brink/loader/vm"
+)
+
+// peersPackages have the tools that people use today for what brink tells:
+// libbpf-tools' tcplife, tcpstates and others, in C with libbpf; and all that
+// these are linked with, so that they run on any host and in a guest. The older
+// tools in Python (bpfcc-tools) need kprobes, and a compiler on the host.
+var peersPackages = []string{"libbpf-tools", "libc6", "libelf1", "zlib1g"}
+
+// peersSuite is the Debian release that they come from.
+const peersSuite = "bookworm"
+
+// peers are the tools in a folder; its root is empty where there are none.
+type peers struct{ root string }
+
+// The folders of a Debian system for amd64 that count here.
+const (
+	peerPrograms = "usr/sbin"
+	peerLinker   = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+)
+
+var peerLibraries = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
+
+// tracers are those that this kernel can run: the three at the end need functions
+// to be hooked, and tell less.
+func (p peers) tracers() []tracer {
+	if p.root == "" {
+		return nil
+	}
+	list := []tracer{p.tracer(tcplife, lifeLines), p.tracer(tcpstates, endLines)}
+	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err != nil {
+		return list
+	}
+	connect := p.tracer("tcpconnect", lifeLines)
+	connect.ends = 1
+	return append(list, connect, p.tracer("tcptracer", closeLines), p.tracer("bindsnoop", nil))
+}
+
+// tracer is one of the tools, started by the dynamic linker beside it.
+func (p peers) tracer(name string, lines func(string, *prepared) (int, error)) tracer {
+	path := filepath.Join(p.root, peerLibraries[0]) + ":" + filepath.Join(p.root, peerLibraries[1])
+	return tracer{
+		name: name, tracefs: true, lines: lines,
+		args: []string{filepath.Join(p.root, peerLinker), "--library-path", path, filepath.Join(p.root, peerPrograms, name)},
+	}
+}
+
+// fetchPeers unpacks the tools into the user's cache, unless they are there.
+// Nothing is installed: the host stays as it is.
+func fetchPeers(ctx context.Context) (p peers, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return p, fmt.Errorf("find the cache folder: %w", err)
+	}
+	dir := filepath.Join(cache, "brink", "bench")
+	root := filepath.Join(dir, peersSuite)
+	if _, err := os.Stat(root); err == nil {
+		return peers{root}, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return p, err
+	}
+	work, err := os.MkdirTemp(dir, ".fetch-")
+	if err != nil {
+		return p, err
+	}
+	defer os.RemoveAll(work)
+	made := filepath.Join(work, "root")
+	if err := vm.Unpack(ctx, work, made, peersSuite, peersPackages...); err != nil {
+		return p, fmt.Errorf("fetch %v: %w", peersPackages, err)
+	}
+	return peers{root}, os.Rename(made, root)
+}
