@@ -39,7 +39,7 @@ bench: build ## what tracing costs, beside tcplife and tcpstates, and which goal
 
 test-backends: ## build Jaeger and a Collector, fetch Debian's Prometheus (all cached), and test against them, as root
 	BRINK_BACKENDS=1 go test -count=1 -timeout 30m ./cmd/brink/backends ./cmd/brink/deploy
-	BRINK_BACKENDS=1 go test -count=1 -timeout 30m -run 'InJaeger$$|InPrometheus$$|ThroughOutage$$' -v ./cmd/brink
+	BRINK_BACKENDS=1 go test -count=1 -timeout 30m -run 'InJaeger$$|InPrometheus$$|InCollector$$|ThroughOutage$$' -v ./cmd/brink
 
 generate: ## compile bpf/*.c again (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CFLAGS="$(BPF_CFLAGS)" go generate ./bpf
