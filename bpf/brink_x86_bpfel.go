@@ -37,12 +37,13 @@ type BrinkCidr struct {
 type BrinkCount uint32
 
 const (
-	BrinkCountCOUNT_EMITTED   BrinkCount = 0
-	BrinkCountCOUNT_LOST      BrinkCount = 1
-	BrinkCountCOUNT_UNTRACKED BrinkCount = 2
-	BrinkCountCOUNT_MISSED    BrinkCount = 3
-	BrinkCountCOUNT_RESCUED   BrinkCount = 4
-	BrinkCountCOUNT_COUNT     BrinkCount = 5
+	BrinkCountCOUNT_EMITTED           BrinkCount = 0
+	BrinkCountCOUNT_LOST              BrinkCount = 1
+	BrinkCountCOUNT_UNTRACKED         BrinkCount = 2
+	BrinkCountCOUNT_MISSED            BrinkCount = 3
+	BrinkCountCOUNT_RESCUED           BrinkCount = 4
+	BrinkCountCOUNT_RESCUED_TIME_WAIT BrinkCount = 5
+	BrinkCountCOUNT_COUNT             BrinkCount = 6
 )
 
 type BrinkEndpoint struct {
@@ -56,6 +57,8 @@ type BrinkEndpoint struct {
 	Role     uint8
 	Flags    uint8
 	Pad      [2]uint8
+	Told     uint32
+	Pad2     uint32
 }
 
 type BrinkEndpointEnded struct {
@@ -251,6 +254,8 @@ type BrinkSeenChanges struct {
 		State  uint32
 		Pad    uint32
 	}
+	SecondRuns uint32
+	Pad        uint32
 }
 
 type BrinkStage uint32
@@ -372,6 +377,7 @@ const (
 	BrinkMapFilterCidr                        = "filter_cidr"
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
+	BrinkMapMoreEndpoints                     = "more_endpoints"
 	BrinkMapReused                            = "reused"
 	BrinkMapSampledTimewaits                  = "sampled_timewaits"
 	BrinkMapSeenChanges                       = "seen_changes"
@@ -380,7 +386,6 @@ const (
 	BrinkMapTallyLives                        = "tally_lives"
 	BrinkMapTallyTimeWaits                    = "tally_time_waits"
 	BrinkMapTimewaitSegments                  = "timewait_segments"
-	BrinkMapTold                              = "told"
 	BrinkProgFentryInetTwskKill               = "fentry_inet_twsk_kill"
 	BrinkProgFentryTcpConnRequest             = "fentry_tcp_conn_request"
 	BrinkProgFentryTcpEnterMemoryPressure     = "fentry_tcp_enter_memory_pressure"
@@ -453,6 +458,7 @@ const (
 	BrinkProgKretprobeTcpV6Connect            = "kretprobe_tcp_v6_connect"
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
+	BrinkProgRawTpInetSockSetStateAgain       = "raw_tp_inet_sock_set_state_again"
 	BrinkProgRawTpInetSockSetStateNested      = "raw_tp_inet_sock_set_state_nested"
 	BrinkProgRawTpSockExceedBufLimit          = "raw_tp_sock_exceed_buf_limit"
 	BrinkProgTpSysEnterBind                   = "tp_sys_enter_bind"
@@ -461,10 +467,13 @@ const (
 	BrinkProgTpSysExitAccept                  = "tp_sys_exit_accept"
 	BrinkProgTpSysExitAccept4                 = "tp_sys_exit_accept4"
 	BrinkProgTpSysExitBind                    = "tp_sys_exit_bind"
+	BrinkProgTpSysExitBindBefore515           = "tp_sys_exit_bind_before_5_15"
 	BrinkProgTpSysExitClone                   = "tp_sys_exit_clone"
 	BrinkProgTpSysExitConnect                 = "tp_sys_exit_connect"
+	BrinkProgTpSysExitConnectBefore515        = "tp_sys_exit_connect_before_5_15"
 	BrinkProgTpSysExitDescriptor              = "tp_sys_exit_descriptor"
 	BrinkProgTpSysExitListen                  = "tp_sys_exit_listen"
+	BrinkProgTpSysExitListenBefore515         = "tp_sys_exit_listen_before_5_15"
 	BrinkVarConnectBySyscall                  = "connect_by_syscall"
 	BrinkVarConnectResults                    = "connect_results"
 	BrinkVarFileTables                        = "file_tables"
@@ -598,6 +607,7 @@ type BrinkProgramSpecs struct {
 	KretprobeTcpV6Connect            *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpInetSockSetStateAgain       *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state_again"`
 	RawTpInetSockSetStateNested      *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.ProgramSpec `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.ProgramSpec `ebpf:"tp_sys_enter_bind"`
@@ -606,10 +616,13 @@ type BrinkProgramSpecs struct {
 	TpSysExitAccept                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept"`
 	TpSysExitAccept4                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_accept4"`
 	TpSysExitBind                    *ebpf.ProgramSpec `ebpf:"tp_sys_exit_bind"`
+	TpSysExitBindBefore515           *ebpf.ProgramSpec `ebpf:"tp_sys_exit_bind_before_5_15"`
 	TpSysExitClone                   *ebpf.ProgramSpec `ebpf:"tp_sys_exit_clone"`
 	TpSysExitConnect                 *ebpf.ProgramSpec `ebpf:"tp_sys_exit_connect"`
+	TpSysExitConnectBefore515        *ebpf.ProgramSpec `ebpf:"tp_sys_exit_connect_before_5_15"`
 	TpSysExitDescriptor              *ebpf.ProgramSpec `ebpf:"tp_sys_exit_descriptor"`
 	TpSysExitListen                  *ebpf.ProgramSpec `ebpf:"tp_sys_exit_listen"`
+	TpSysExitListenBefore515         *ebpf.ProgramSpec `ebpf:"tp_sys_exit_listen_before_5_15"`
 }
 
 // BrinkMapSpecs contains maps before they are loaded into the kernel.
@@ -625,6 +638,7 @@ type BrinkMapSpecs struct {
 	FilterCidr       *ebpf.MapSpec `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
+	MoreEndpoints    *ebpf.MapSpec `ebpf:"more_endpoints"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
 	SampledTimewaits *ebpf.MapSpec `ebpf:"sampled_timewaits"`
 	SeenChanges      *ebpf.MapSpec `ebpf:"seen_changes"`
@@ -633,7 +647,6 @@ type BrinkMapSpecs struct {
 	TallyLives       *ebpf.MapSpec `ebpf:"tally_lives"`
 	TallyTimeWaits   *ebpf.MapSpec `ebpf:"tally_time_waits"`
 	TimewaitSegments *ebpf.MapSpec `ebpf:"timewait_segments"`
-	Told             *ebpf.MapSpec `ebpf:"told"`
 }
 
 // BrinkVariableSpecs contains global variables before they are loaded into the kernel.
@@ -688,6 +701,7 @@ type BrinkMaps struct {
 	FilterCidr       *ebpf.Map `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
+	MoreEndpoints    *ebpf.Map `ebpf:"more_endpoints"`
 	Reused           *ebpf.Map `ebpf:"reused"`
 	SampledTimewaits *ebpf.Map `ebpf:"sampled_timewaits"`
 	SeenChanges      *ebpf.Map `ebpf:"seen_changes"`
@@ -696,7 +710,6 @@ type BrinkMaps struct {
 	TallyLives       *ebpf.Map `ebpf:"tally_lives"`
 	TallyTimeWaits   *ebpf.Map `ebpf:"tally_time_waits"`
 	TimewaitSegments *ebpf.Map `ebpf:"timewait_segments"`
-	Told             *ebpf.Map `ebpf:"told"`
 }
 
 func (m *BrinkMaps) Close() error {
@@ -710,6 +723,7 @@ func (m *BrinkMaps) Close() error {
 		m.FilterCidr,
 		m.FilterNetns,
 		m.Hits,
+		m.MoreEndpoints,
 		m.Reused,
 		m.SampledTimewaits,
 		m.SeenChanges,
@@ -718,7 +732,6 @@ func (m *BrinkMaps) Close() error {
 		m.TallyLives,
 		m.TallyTimeWaits,
 		m.TimewaitSegments,
-		m.Told,
 	)
 }
 
@@ -821,6 +834,7 @@ type BrinkPrograms struct {
 	KretprobeTcpV6Connect            *ebpf.Program `ebpf:"kretprobe_tcp_v6_connect"`
 	KretprobeTcpV6SynRecvSock        *ebpf.Program `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state"`
+	RawTpInetSockSetStateAgain       *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state_again"`
 	RawTpInetSockSetStateNested      *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.Program `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.Program `ebpf:"tp_sys_enter_bind"`
@@ -829,10 +843,13 @@ type BrinkPrograms struct {
 	TpSysExitAccept                  *ebpf.Program `ebpf:"tp_sys_exit_accept"`
 	TpSysExitAccept4                 *ebpf.Program `ebpf:"tp_sys_exit_accept4"`
 	TpSysExitBind                    *ebpf.Program `ebpf:"tp_sys_exit_bind"`
+	TpSysExitBindBefore515           *ebpf.Program `ebpf:"tp_sys_exit_bind_before_5_15"`
 	TpSysExitClone                   *ebpf.Program `ebpf:"tp_sys_exit_clone"`
 	TpSysExitConnect                 *ebpf.Program `ebpf:"tp_sys_exit_connect"`
+	TpSysExitConnectBefore515        *ebpf.Program `ebpf:"tp_sys_exit_connect_before_5_15"`
 	TpSysExitDescriptor              *ebpf.Program `ebpf:"tp_sys_exit_descriptor"`
 	TpSysExitListen                  *ebpf.Program `ebpf:"tp_sys_exit_listen"`
+	TpSysExitListenBefore515         *ebpf.Program `ebpf:"tp_sys_exit_listen_before_5_15"`
 }
 
 func (p *BrinkPrograms) Close() error {
@@ -909,6 +926,7 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeTcpV6Connect,
 		p.KretprobeTcpV6SynRecvSock,
 		p.RawTpInetSockSetState,
+		p.RawTpInetSockSetStateAgain,
 		p.RawTpInetSockSetStateNested,
 		p.RawTpSockExceedBufLimit,
 		p.TpSysEnterBind,
@@ -917,10 +935,13 @@ func (p *BrinkPrograms) Close() error {
 		p.TpSysExitAccept,
 		p.TpSysExitAccept4,
 		p.TpSysExitBind,
+		p.TpSysExitBindBefore515,
 		p.TpSysExitClone,
 		p.TpSysExitConnect,
+		p.TpSysExitConnectBefore515,
 		p.TpSysExitDescriptor,
 		p.TpSysExitListen,
+		p.TpSysExitListenBefore515,
 	)
 }
 

@@ -28,7 +28,7 @@ static __always_inline int port_chosen(struct sock *sk, long result)
 	if (result != -EADDRNOTAVAIL)
 		return 0;
 	refusal_of(sk, &r);
-	refuse_port_choice(sk, &r, BPF_CORE_READ(sk, __sk_common.skc_num));
+	refuse_port_choice(sk, &r, READ(sk, __sk_common.skc_num));
 	return 0;
 }
 
@@ -92,9 +92,17 @@ static __always_inline int connect_returned(struct sock *sk, const void *address
 	if (result >= 0 || result == -EINPROGRESS || result == -EINTR || result <= -ERESTARTSYS)
 		return 0;
 	e = endpoint_of(sk);
+	if (e && e->told) {
+		bool same = e->told == inode_of(sk);
+
+		forget(sk);
+		if (same)
+			return 0;
+		e = NULL;
+	}
 	if (e && e->flags & ENDPOINT_AWAITS_RESULT)
 		result_arrived(sk, e, -result);
-	else if (!e && !was_told(sk) && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+	else if (!e && READ(sk, __sk_common.skc_state) == TCP_CLOSE)
 		refused_before_syn(sk, address, user, -result);
 	return 0;
 }
@@ -103,7 +111,7 @@ static __always_inline int connect_returned(struct sock *sk, const void *address
  * told once, by the outer function. */
 static __always_inline int connect4_returned(struct sock *sk, const void *address, long result)
 {
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+	if (READ(sk, __sk_common.skc_family) == AF_INET6)
 		return 0;
 	return connect_returned(sk, address, false, result);
 }

@@ -9,6 +9,7 @@
 #include "emit.h"
 #include "failure.h"
 #include "filter.h"
+#include "ports.h"
 #include "read.h"
 #include "storm.h"
 #include "tally.h"
@@ -16,22 +17,25 @@
 static __always_inline struct endpoint *endpoint_of(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &key);
 
-	return bpf_map_lookup_elem(&endpoints, &key);
+	return e ?: bpf_map_lookup_elem(&more_endpoints, &key);
 }
 
 static __always_inline void forget(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
 
-	bpf_map_delete_elem(&endpoints, &key);
+	if (bpf_map_delete_elem(&endpoints, &key))
+		bpf_map_delete_elem(&more_endpoints, &key);
 }
 
 static __always_inline void track(struct sock *sk, struct endpoint *e)
 {
 	__u64 key = (__u64)sk;
 
-	if (bpf_map_update_elem(&endpoints, &key, e, BPF_ANY))
+	if (bpf_map_update_elem(&endpoints, &key, e, BPF_ANY) &&
+	    bpf_map_update_elem(&more_endpoints, &key, e, BPF_ANY))
 		add_one(&counts, COUNT_UNTRACKED);
 }
 
@@ -40,6 +44,17 @@ static __always_inline void own(struct endpoint *e)
 	read_owner(&e->owner);
 	if (in_wanted_cgroup())
 		e->flags |= ENDPOINT_IN_CGROUP;
+}
+
+/* Before the port is chosen: might it be the one that the filter wants? */
+static __always_inline bool tuple_may_be_wanted(struct sock *sk, struct tuple *t)
+{
+	struct port_range range;
+
+	if (!filter_port || t->local_port || t->peer_port == filter_port)
+		return tuple_wanted(t);
+	range = range_of(sk);
+	return range.low <= filter_port && filter_port <= range.high;
 }
 
 /* The destination is in the socket before SYN_SENT is; the local port comes
@@ -51,11 +66,13 @@ static __always_inline void born_client(struct sock *sk)
 	e.netns = netns_of(sk);
 	if (!netns_wanted(e.netns) || !is_tcp(sk))
 		return;
+	read_tuple(sk, &e.tuple);
+	if (!tuple_may_be_wanted(sk, &e.tuple))
+		return;
 	own(&e);
 	if (!owner_wanted(&e.owner, e.flags))
 		return;
 	e.at[STAGE_SYN_SENT] = bpf_ktime_get_boot_ns();
-	read_tuple(sk, &e.tuple);
 	track(sk, &e);
 }
 
@@ -98,12 +115,18 @@ static __always_inline bool failure_told(struct endpoint *e, __u8 failure, __u32
 	       told_by_itself(&key, &e->owner, failure);
 }
 
-/* A connect that failed was refused; any other connection is one of a sample. */
-static __always_inline bool kept(struct endpoint *e, __u8 failure)
+/*
+ * A connect that failed, or was given up while its SYN went unanswered; and a
+ * connection that the kernel gave up. Resets of connections that stood are
+ * everyday's. As isRefusal has it in collector/otlp.
+ */
+static __always_inline bool is_refusal(struct sock *sk, struct endpoint *e, __u8 failure)
 {
-	bool refused = failure && e->role == ROLE_CLIENT && !e->at[STAGE_ESTABLISHED];
-
-	return refused || e->flags & ENDPOINT_SAMPLED;
+	if (e->at[STAGE_ESTABLISHED])
+		return failure && failure != FAILURE_RESET;
+	if (e->role != ROLE_CLIENT)
+		return false;
+	return failure || (e->flags & ENDPOINT_ABANDONED && READ((struct tcp_sock *)sk, total_retrans));
 }
 
 static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
@@ -113,22 +136,23 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 	__u8 failure = failure_of(sk, error, last_state);
 	struct endpoint_ended *r;
 
-	if (!endpoint_wanted(e) || (failure && !failure_told(e, failure, error)))
+	if (!endpoint_wanted(e))
 		return;
-	if (tally) {
+	if (tally)
 		tally_ended(sk, e, failure);
-		if (!kept(e, failure))
-			return;
-	}
+	if (failure && !failure_told(e, failure, error))
+		return;
+	if (tally && !(e->flags & ENDPOINT_SAMPLED) && !is_refusal(sk, e, failure))
+		return;
 	r = reserve(sizeof(*r), EVENT_ENDPOINT_ENDED, hook);
 	if (!r)
 		return;
 	__builtin_memcpy(&r->endpoint, e, sizeof(*e));
 	r->ended = bpf_ktime_get_boot_ns();
-	r->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	r->cookie = READ(sk, __sk_common.skc_cookie.counter);
 	r->bytes_sent = payload_sent(sk);
 	r->bytes_received = payload_received(sk);
-	r->retransmits = BPF_CORE_READ(tp, total_retrans);
+	r->retransmits = READ(tp, total_retrans);
 	r->error = error;
 	r->last_state = last_state;
 	r->failure = failure;
@@ -161,7 +185,7 @@ static __always_inline bool awaits_result(struct sock *sk, struct endpoint *e, _
 {
 	if (error)
 		return false;
-	if (BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK) {
+	if (READ(sk, sk_shutdown) == SHUTDOWN_MASK) {
 		e->flags |= ENDPOINT_ABANDONED;
 		return false;
 	}
@@ -172,35 +196,11 @@ static __always_inline bool awaits_result(struct sock *sk, struct endpoint *e, _
 }
 
 /* 0 for a socket that its program has closed. */
-static __always_inline __u64 inode_of(struct sock *sk)
+static __always_inline __u32 inode_of(struct sock *sk)
 {
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	struct file *file = READ(sk, sk_socket, file);
 
-	return file ? BPF_CORE_READ(file, f_inode, i_ino) : 0;
-}
-
-static __always_inline void remember_told(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	__u64 inode = connect_by_syscall ? inode_of(sk) : 0;
-
-	if (inode)
-		bpf_map_update_elem(&told, &key, &inode, BPF_ANY);
-}
-
-/* True once per telling. A program may never ask again for what it was told of by
- * poll(2), and the next socket at this address is another one. */
-static __always_inline bool was_told(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	__u64 *inode = connect_by_syscall ? bpf_map_lookup_elem(&told, &key) : NULL;
-	bool same;
-
-	if (!inode)
-		return false;
-	same = *inode == inode_of(sk);
-	bpf_map_delete_elem(&told, &key);
-	return same;
+	return file ? READ(file, f_inode, i_ino) : 0;
 }
 
 /* close() of a socket that is no connection, never was or no longer. */
@@ -208,7 +208,6 @@ static __always_inline void closed(struct sock *sk)
 {
 	struct endpoint *e = endpoint_of(sk);
 
-	was_told(sk);
 	if (!e)
 		return;
 	if (e->flags & ENDPOINT_AWAITS_RESULT)
@@ -220,8 +219,7 @@ static __always_inline void closed(struct sock *sk)
 static __always_inline void ended(struct sock *sk, int old_state, __u8 successor)
 {
 	struct endpoint *e = endpoint_of(sk);
-	__u32 error = BPF_CORE_READ(sk, sk_err);
-
+	__u32 error = READ(sk, sk_err);
 
 	if (!e) {
 		ended_unknown(sk, old_state, successor, error);
@@ -231,13 +229,15 @@ static __always_inline void ended(struct sock *sk, int old_state, __u8 successor
 		read_tuple(sk, &e->tuple);
 		if (awaits_result(sk, e, error))
 			return;
-		remember_told(sk);
 	}
 	if (old_state == TCP_SYN_RECV)
 		read_tuple(sk, &e->tuple);
 	e->flags |= successor;
 	send_ended(sk, e, HOOK_STATE, old_state, error);
-	forget(sk);
+	if (old_state == TCP_SYN_SENT && connect_by_syscall)
+		e->told = inode_of(sk);
+	if (!e->told)
+		forget(sk);
 }
 
 #endif

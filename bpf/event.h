@@ -140,6 +140,7 @@ enum count {
 	COUNT_UNTRACKED,   /* endpoints that the full map refused */
 	COUNT_MISSED,	   /* returns whose entry was not seen (kretprobe) */
 	COUNT_RESCUED,	   /* state changes that the second program took over */
+	COUNT_RESCUED_TIME_WAIT, /* timewait sockets found, or missed, without their hook */
 	COUNT_COUNT,
 };
 
@@ -172,6 +173,12 @@ struct endpoint {
 	__u8	     role;
 	__u8	     flags;
 	__u8	     pad[2];
+	/* Its connect() failed by an answer from the network, or for want of one, and
+	 * that has been told: the call's return brings the same error and is no second
+	 * failure. The number of the socket's inode, where the system call's return is
+	 * a hook: a socket may go unseen (SO_LINGER), and the slab gives addresses again. */
+	__u32	     told;
+	__u32	     pad2;
 };
 
 struct event_header {

@@ -6,8 +6,7 @@
 #ifndef BRINK_FAILURE_H
 #define BRINK_FAILURE_H
 
-#include "kernel.h"
-#include "event.h"
+#include "read.h"
 
 /* tcp_write_timeout counts retransmissions, tcp_probe_timer and the keepalive
  * timer count probes. */
@@ -17,7 +16,7 @@ static __always_inline __u8 timeout_of(struct sock *sk, __u32 last_state)
 
 	if (last_state == TCP_SYN_SENT || last_state == TCP_SYN_RECV)
 		return FAILURE_SYN_TIMEOUT;
-	if (BPF_CORE_READ(icsk, icsk_retransmits))
+	if (READ(icsk, icsk_retransmits))
 		return FAILURE_RETRANSMISSION_TIMEOUT;
 	return FAILURE_PROBE_TIMEOUT; /* icsk_probes_out may be 0: each answer resets it */
 }

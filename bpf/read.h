@@ -8,31 +8,47 @@
 #include "kernel.h"
 #include "event.h"
 
+/*
+ * Reads a field, and further ones by way of pointers, as BPF_CORE_READ does. With
+ * bpf_rdonly_cast (6.2) that takes a load a step, where it takes a call of
+ * bpf_probe_read_kernel without; the verifier removes the branch not taken. A
+ * fault reads zero either way.
+ */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __weak __ksym;
+
+#define TYPED(p) ((typeof(p))bpf_rdonly_cast(p, bpf_core_type_id_kernel(typeof(*(p)))))
+#define READ(p, ...) \
+	(bpf_rdonly_cast ? ___apply(LOAD, ___narg(__VA_ARGS__))(TYPED(p), __VA_ARGS__) \
+			 : BPF_CORE_READ(p, __VA_ARGS__))
+#define LOAD1(p, a)	  ((p)->a)
+#define LOAD2(p, a, b)	  ((p)->a->b)
+#define LOAD3(p, a, b, c) ((p)->a->b->c)
+
 static __always_inline bool is_tcp(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+	return READ(sk, sk_protocol) == IPPROTO_TCP;
 }
 
 static __always_inline bool is_udp(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_UDP;
+	return READ(sk, sk_protocol) == IPPROTO_UDP;
 }
 
 static __always_inline bool is_inet(struct sock *sk)
 {
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u16 family = READ(sk, __sk_common.skc_family);
 
 	return family == AF_INET || family == AF_INET6;
 }
 
 static __always_inline __u32 netns_of(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	return READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
 static __always_inline void read_addresses(struct sock_common *skc, struct tuple *t)
 {
-	t->family = BPF_CORE_READ(skc, skc_family);
+	t->family = READ(skc, skc_family);
 	if (t->family == AF_INET6) {
 		bpf_core_read(t->local, 16, &skc->skc_v6_rcv_saddr);
 		bpf_core_read(t->peer, 16, &skc->skc_v6_daddr);
@@ -40,7 +56,7 @@ static __always_inline void read_addresses(struct sock_common *skc, struct tuple
 		bpf_core_read(t->local, 4, &skc->skc_rcv_saddr);
 		bpf_core_read(t->peer, 4, &skc->skc_daddr);
 	}
-	t->peer_port = bpf_ntohs(BPF_CORE_READ(skc, skc_dport));
+	t->peer_port = bpf_ntohs(READ(skc, skc_dport));
 }
 
 /*
@@ -50,27 +66,27 @@ static __always_inline void read_addresses(struct sock_common *skc, struct tuple
 static __always_inline void read_tuple(struct sock *sk, struct tuple *t)
 {
 	read_addresses(&sk->__sk_common, t);
-	t->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	t->local_port = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
 }
 
 static __always_inline void read_timewait_tuple(struct inet_timewait_sock *tw, struct tuple *t)
 {
 	read_addresses(&tw->__tw_common, t);
-	t->local_port = BPF_CORE_READ(tw, __tw_common.skc_num);
+	t->local_port = READ(tw, __tw_common.skc_num);
 }
 
 static __always_inline __u64 payload_sent(struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 
-	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	return READ(tp, bytes_sent) - READ(tp, bytes_retrans);
 }
 
 /* bytes_received counts the peer's FIN, which tcp_fin notes as SOCK_DONE. */
 static __always_inline __u64 payload_received(struct sock *sk)
 {
-	__u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
-	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE;
+	__u64 received = READ((struct tcp_sock *)sk, bytes_received);
+	bool fin = READ(sk, __sk_common.skc_flags) & SOCK_DONE;
 
 	return fin && received ? received - 1 : received;
 }
@@ -81,7 +97,7 @@ static __always_inline __u64 payload_received(struct sock *sk)
 static __always_inline void read_owner(struct owner *o)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *leader = READ(task, group_leader);
 
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();

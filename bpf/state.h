@@ -39,8 +39,12 @@ static __always_inline void established(struct sock *sk, struct endpoint *e)
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 
 	read_tuple(sk, &e->tuple);
-	e->isn_local = BPF_CORE_READ(tp, snd_una) - 1;
-	e->isn_peer = BPF_CORE_READ(tp, rcv_nxt) - 1;
+	if (!tuple_wanted(&e->tuple)) {
+		forget(sk);
+		return;
+	}
+	e->isn_local = READ(tp, snd_una) - 1;
+	e->isn_peer = READ(tp, rcv_nxt) - 1;
 	if (!tally || !endpoint_wanted(e))
 		return;
 	tally_opened(e, e->at[STAGE_SYN_SENT] ?: e->at[STAGE_SYN_RECV]);
@@ -48,12 +52,18 @@ static __always_inline void established(struct sock *sk, struct endpoint *e)
 		e->flags |= ENDPOINT_SAMPLED;
 }
 
+/* A tally has no use for the later states of a connection without a record. */
+static __always_inline bool stage_wanted(struct endpoint *e, int state)
+{
+	return !tally || state == TCP_ESTABLISHED || e->flags & ENDPOINT_SAMPLED;
+}
+
 static __always_inline void reached(struct sock *sk, int state)
 {
 	struct endpoint *e = endpoint_of(sk);
 	int stage = stage_of(state);
 
-	if (!e || stage < 0)
+	if (!e || stage < 0 || !stage_wanted(e, state))
 		return;
 	e->at[stage & 7] = bpf_ktime_get_boot_ns();
 	if (state == TCP_ESTABLISHED)
@@ -82,10 +92,20 @@ static __always_inline void stream_state(struct sock *sk, int old_state, int new
 	submit(r);
 }
 
-/* inet_csk_clone_lock: the child is in SYN_RECV before anything else sees it. */
+/* An entry that waits for ESTABLISHED is this child's own: an address is used
+ * again only after the CLOSE that deletes its entry. */
+static __always_inline bool just_born(struct sock *child)
+{
+	struct endpoint *e = endpoint_of(child);
+
+	return e && e->role == ROLE_SERVER && !e->at[STAGE_ESTABLISHED];
+}
+
+/* inet_csk_clone_lock: the child is in SYN_RECV before anything else sees it, but
+ * for the second look at the tracepoint. */
 static __always_inline int child_born(struct sock *child)
 {
-	if (child)
+	if (child && !just_born(child))
 		born_server(child);
 	return 0;
 }
@@ -98,25 +118,44 @@ static __always_inline int listening(struct sock *sk, int result)
 	return 0;
 }
 
+/* A connection whose tuple the filter leaves out; a tuple is whole by its end. */
+static __always_inline bool filtered_out(struct sock *sk)
+{
+	struct tuple t = {};
+
+	if (!filter_port && !filter_by_cidr)
+		return false;
+	read_tuple(sk, &t);
+	return !tuple_wanted(&t);
+}
+
 static __always_inline void life_ends(struct sock *sk, int old_state)
 {
-	__u8 successor = successor_flags(sk, old_state);
+	__u8 successor;
 
+	if (filtered_out(sk)) {
+		forget(sk);
+		return;
+	}
+	successor = successor_told(sk) ? 0 : successor_flags(sk, old_state);
+	if (successor && time_wait_results)
+		add_one(&counts, COUNT_RESCUED_TIME_WAIT);
 	if (successor & ENDPOINT_TIME_WAIT_OVERFLOW)
 		refuse_timewait(sk, death_row_of(sk));
 	ended(sk, old_state, successor);
 }
 
 /*
- * A program that is interrupted, by a softirq or where tracing is preemptible by
- * another task, misses every state change on that CPU until it is done: the
- * kernel lets no program recurse (bpf_prog->active). With interrupts off there
- * is nothing to miss. The kfuncs are of 6.14; before that misses are counted.
+ * For a hook with one program: while it is interrupted, by a softirq or where
+ * tracing is preemptible by another task, it misses every state change on that
+ * CPU, for the kernel lets no program recurse (bpf_prog->active). With interrupts
+ * off there is nothing to miss. The kfuncs are of 6.14; before that misses are
+ * counted. The tracepoint has two programs instead, which costs less.
  */
 extern void bpf_local_irq_save(unsigned long *flags) __weak __ksym;
 extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
 
-static __always_inline void state_changed(struct sock *sk, int old_state, int new_state)
+static __always_inline int state_changed(struct sock *sk, int old_state, int new_state)
 {
 	if (stream_states && new_state == TCP_CLOSE)
 		stream_state(sk, old_state, new_state); /* while the entry is there */
@@ -134,47 +173,80 @@ static __always_inline void state_changed(struct sock *sk, int old_state, int ne
 		reached(sk, new_state);
 	if (stream_states && new_state != TCP_CLOSE)
 		stream_state(sk, old_state, new_state);
+	return 0;
 }
 
 static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
 {
 	unsigned long flags;
 
-	if (!bpf_local_irq_save) {
-		state_changed(sk, old_state, new_state);
-		return 0;
-	}
+	if (!bpf_local_irq_save)
+		return state_changed(sk, old_state, new_state);
 	bpf_local_irq_save(&flags);
 	state_changed(sk, old_state, new_state);
 	bpf_local_irq_restore(&flags);
 	return 0;
 }
 
-/* The first free place, or the first of all where none is free: what stays there
- * belongs to a change during which the second program was interrupted itself. */
+/*
+ * Whether the program at tcp_set_state has seen a change: by what that left
+ * behind, which needs no note of its own and is true wherever the task runs on.
+ * An entry whose connect() failed stays until the call's result is known.
+ */
+static __always_inline bool was_seen(struct sock *sk, int old_state, int new_state)
+{
+	struct endpoint *e = endpoint_of(sk);
+	int stage = stage_of(new_state);
+
+	if (new_state == TCP_CLOSE)
+		return !e || (old_state == TCP_SYN_SENT && (e->told || e->flags & ENDPOINT_AWAITS_RESULT));
+	if (new_state == TCP_SYN_SENT)
+		return e && e->at[STAGE_SYN_SENT];
+	return !e || stage < 0 || !stage_wanted(e, new_state) || e->at[stage & 7];
+}
+
+/*
+ * The second look at a change, where the first is a function's: the kernel skips
+ * a program while it is interrupted, and while it runs any of a kprobe's, all of
+ * those. A raw tracepoint's is skipped by its own interruption alone. Softirqs do
+ * not nest, so that no more than one of the two is; where tasks preempt programs
+ * it may be both (7.2, once), and that is counted. A child's birth has no look
+ * before this one.
+ */
+static __always_inline int state_changes_again(struct sock *sk, int old_state, int new_state)
+{
+	if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
+		return child_born(sk);
+	if (was_seen(sk, old_state, new_state))
+		return 0;
+	state_changes(sk, old_state, new_state);
+	/* a connect() that the filters leave out is no connect that was missed */
+	if (old_state != TCP_LISTEN && (new_state != TCP_SYN_SENT || endpoint_of(sk)))
+		add_one(&counts, COUNT_RESCUED);
+	return 0;
+}
+
+/* The first free place, or the first of all where none is free. While the second
+ * program runs it cannot be run for this change, and no note is left that it would
+ * take for a later change of a socket at the same address. */
 static __always_inline void note_seen(struct sock *sk, __u32 state)
 {
 	__u32 zero = 0;
 	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
 	struct seen_change *place;
 
-	if (!seen)
+	if (!seen || seen->second_runs)
 		return;
 	place = &seen->change[0];
-	for (int i = 3; i >= 0; i--)
+	for (int i = 3; i > 0 && place->socket; i--)
 		if (!seen->change[i].socket)
 			place = &seen->change[i];
 	place->state = state;
 	place->socket = (__u64)sk;
 }
 
-static __always_inline bool take_seen(struct sock *sk, __u32 state)
+static __always_inline bool take_seen(struct seen_changes *seen, struct sock *sk, __u32 state)
 {
-	__u32 zero = 0;
-	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
-
-	if (!seen)
-		return true;
 	for (int i = 0; i < 4; i++) {
 		struct seen_change *change = &seen->change[i];
 
@@ -184,6 +256,23 @@ static __always_inline bool take_seen(struct sock *sk, __u32 state)
 		}
 	}
 	return false;
+}
+
+/* The second look at a change, for what the first program was not run for. */
+static __always_inline int state_changed_unseen(struct sock *sk, int old_state, int new_state)
+{
+	__u32 zero = 0;
+	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
+
+	if (!seen)
+		return 0;
+	seen->second_runs = 1;
+	if (!take_seen(seen, sk, new_state)) {
+		add_one(&counts, COUNT_RESCUED);
+		state_changed(sk, old_state, new_state);
+	}
+	seen->second_runs = 0;
+	return 0;
 }
 
 #endif

@@ -35,19 +35,19 @@ struct sys_exit {
 static __always_inline struct sock *socket_of(__u32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(table, fd);
+	struct fdtable *table = READ(task, files, fdt);
+	struct file **slots = READ(table, fd);
 	struct file *file = NULL;
 	struct socket *socket;
 	struct sock *sk;
 
-	if (fd >= BPF_CORE_READ(table, max_fds))
+	if (fd >= READ(table, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if (!file || (READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
+	socket = READ(file, private_data);
+	sk = READ(socket, sk);
 	return sk && is_inet(sk) ? sk : NULL;
 }
 
@@ -78,54 +78,63 @@ static __always_inline void listen_returned(struct sock *sk, long result)
 	refuse_bind(sk, &r, HOOK_BIND);
 }
 
+/* What connect, bind and listen were called with: a descriptor, and an address. */
+struct arguments {
+	__u64 fd;
+	const void *address;
+};
+
+/* The registers that the task came into the kernel with still have them when it
+ * leaves (bpf_task_pt_regs, 5.15). */
+static __always_inline struct arguments arguments(void)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	return (struct arguments){PT_REGS_PARM1_CORE_SYSCALL(regs), (void *)PT_REGS_PARM2_CORE_SYSCALL(regs)};
+}
+
+/* Before 5.15 a program on the call's entry leaves them for the one on its return. */
 static __always_inline int descriptor_call_entered(struct sys_enter *ctx, __u64 call)
 {
 	return enter(call, (void *)ctx->args[0], (void *)ctx->args[1], 0);
 }
 
-/* The socket that a failed call was about, or NULL; its address goes along. */
-static __always_inline struct sock *failed_socket(struct sys_exit *ctx, __u64 call,
-						  const void **address)
+static __always_inline struct arguments arguments_before_5_15(__u64 call)
 {
-	struct entered e;
+	struct entered e = {};
 
-	if (!left(call, &e) || ctx->result >= 0)
-		return NULL;
-	*address = (const void *)e.second;
-	return socket_of(e.first);
+	left(call, &e);
+	return (struct arguments){e.first, (void *)e.second};
 }
 
-static __always_inline int connect_exited(struct sys_exit *ctx)
+static __always_inline int connect_failed(struct arguments a, long result)
 {
-	const void *address;
-	struct sock *sk = failed_socket(ctx, CALL_SYS_CONNECT, &address);
+	struct sock *sk = result == -EINPROGRESS ? NULL : socket_of(a.fd);
 
 	if (sk && is_tcp(sk))
-		connect_returned(sk, address, true, ctx->result);
+		connect_returned(sk, a.address, true, result);
 	else if (sk && !udp_ports)
-		udp_autobound(sk, ctx->result);
+		udp_autobound(sk, result);
 	return 0;
 }
 
-static __always_inline int bind_exited(struct sys_exit *ctx)
+static __always_inline int bind_failed(struct arguments a, long result)
 {
-	const void *address;
-	struct sock *sk = failed_socket(ctx, CALL_SYS_BIND, &address);
+	struct sock *sk = socket_of(a.fd);
 
 	if (sk && is_tcp(sk))
-		bind_returned(sk, address, ctx->result);
-	else if (sk && is_udp(sk) && !udp_ports && ctx->result == -EADDRINUSE)
-		refuse_udp_bind(sk, address, true);
+		bind_returned(sk, a.address, result);
+	else if (sk && is_udp(sk) && !udp_ports && result == -EADDRINUSE)
+		refuse_udp_bind(sk, a.address, true);
 	return 0;
 }
 
-static __always_inline int listen_exited(struct sys_exit *ctx)
+static __always_inline int listen_failed(struct arguments a, long result)
 {
-	const void *address;
-	struct sock *sk = failed_socket(ctx, CALL_SYS_LISTEN, &address);
+	struct sock *sk = socket_of(a.fd);
 
 	if (sk && is_tcp(sk))
-		listen_returned(sk, ctx->result);
+		listen_returned(sk, result);
 	return 0;
 }
 

@@ -49,8 +49,11 @@ static __always_inline struct lives *lives_of(struct endpoint *e, __u8 failure)
 
 	if (sums)
 		return sums;
-	if (bpf_map_update_elem(&tally_lives, &key, &no_lives, BPF_NOEXIST))
-		key.netns = 0;
+	bpf_map_update_elem(&tally_lives, &key, &no_lives, BPF_NOEXIST);
+	sums = bpf_map_lookup_elem(&tally_lives, &key); /* or another CPU's */
+	if (sums)
+		return sums;
+	key.netns = 0;
 	return bpf_map_lookup_elem(&tally_lives, &key);
 }
 
@@ -75,10 +78,12 @@ static __always_inline void tally_time_wait(__u32 netns, __u8 event, __u8 substa
 {
 	struct time_waits_key key = {.netns = netns, .event = event, .substate = substate};
 	__u64 *n = bpf_map_lookup_elem(&tally_time_waits, &key);
-	__u64 one = 1;
+	__u64 none = 0;
 
-	if (!n && !bpf_map_update_elem(&tally_time_waits, &key, &one, BPF_NOEXIST))
-		return;
+	if (!n) {
+		bpf_map_update_elem(&tally_time_waits, &key, &none, BPF_NOEXIST);
+		n = bpf_map_lookup_elem(&tally_time_waits, &key);
+	}
 	if (!n) {
 		key.netns = 0;
 		n = bpf_map_lookup_elem(&tally_time_waits, &key);
@@ -111,7 +116,7 @@ static __always_inline void tally_ended(struct sock *sk, struct endpoint *e, __u
 		return;
 	add(&sums->bytes_sent, payload_sent(sk));
 	add(&sums->bytes_received, payload_received(sk));
-	add(&sums->retransmits, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans));
+	add(&sums->retransmits, READ((struct tcp_sock *)sk, total_retrans));
 	add(&sums->lifetime_ns, lasted);
 	add(&sums->lifetime[bucket_of(lasted, lifetime_bounds)], 1);
 }

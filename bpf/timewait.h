@@ -20,7 +20,7 @@ static __always_inline void refuse_timewait(struct sock *sk, struct inet_timewai
 
 	refusal_of(sk, &r);
 	r.used = timewaits_of(dr);
-	r.max = BPF_CORE_READ(dr, sysctl_max_tw_buckets);
+	r.max = READ(dr, sysctl_max_tw_buckets);
 	refuse_owner_of(sk, &r, HOOK_TIME_WAIT_ENTER, LIMIT_TIME_WAIT_BUCKETS, 0);
 }
 
@@ -39,7 +39,8 @@ static __always_inline void end_in(struct sock *sk, __u8 flag)
 	if (!netns_wanted(fresh.netns) || !is_tcp(sk))
 		return;
 	read_tuple(sk, &fresh.tuple);
-	track(sk, &fresh);
+	if (tuple_wanted(&fresh.tuple))
+		track(sk, &fresh);
 }
 
 static __always_inline void sample_timewait(struct sock *sk, struct inet_timewait_sock *tw)
@@ -82,7 +83,7 @@ static __always_inline bool timewait_kept(struct inet_timewait_sock *tw, __u32 n
 
 static __always_inline void send_time_wait(struct inet_timewait_sock *tw, __u32 hook, __u32 event)
 {
-	__u32 netns = BPF_CORE_READ(tw, __tw_common.skc_net.net, ns.inum);
+	__u32 netns = READ(tw, __tw_common.skc_net.net, ns.inum);
 	struct tuple t = {};
 	struct time_wait *r;
 
@@ -90,7 +91,7 @@ static __always_inline void send_time_wait(struct inet_timewait_sock *tw, __u32 
 	if (filter_pid || filter_by_cgroup || !netns_wanted(netns))
 		return;
 	read_timewait_tuple(tw, &t);
-	if (!tuple_wanted(&t) || (tally && !timewait_kept(tw, netns, event, BPF_CORE_READ(tw, tw_substate))))
+	if (!tuple_wanted(&t) || (tally && !timewait_kept(tw, netns, event, READ(tw, tw_substate))))
 		return;
 	r = reserve(sizeof(*r), EVENT_TIME_WAIT, hook);
 	if (!r)
@@ -99,7 +100,7 @@ static __always_inline void send_time_wait(struct inet_timewait_sock *tw, __u32 
 	r->at = bpf_ktime_get_boot_ns();
 	r->netns = netns;
 	r->event = event;
-	r->substate = BPF_CORE_READ(tw, tw_substate);
+	r->substate = READ(tw, tw_substate);
 	r->pad = 0;
 	submit(r);
 }
@@ -126,7 +127,7 @@ static __always_inline int segment_entered(struct inet_timewait_sock *tw)
 	if (!s)
 		return 0;
 	s->tw = (__u64)tw;
-	s->substate = BPF_CORE_READ(tw, tw_substate);
+	s->substate = READ(tw, tw_substate);
 	return 0;
 }
 
@@ -142,7 +143,7 @@ static __always_inline int segment_left(int result)
 	s->tw = 0;
 	if (result == TCP_TW_SYN)
 		mark_reused(tw, TIME_WAIT_REUSE_SYN);
-	else if (s->substate == TCP_FIN_WAIT2 && BPF_CORE_READ(tw, tw_substate) == TCP_TIME_WAIT)
+	else if (s->substate == TCP_FIN_WAIT2 && READ(tw, tw_substate) == TCP_TIME_WAIT)
 		send_time_wait(tw, HOOK_TIME_WAIT_REUSE_SYN, TIME_WAIT_ENTER);
 	return 0;
 }
@@ -151,7 +152,7 @@ static __always_inline int segment_left(int result)
  * leaves the timewait socket where it is, to end by its timer later. */
 static __always_inline bool timer_ran_out(struct inet_timewait_sock *tw)
 {
-	return (long)(bpf_jiffies64() - BPF_CORE_READ(tw, tw_timer.expires)) >= 0;
+	return (long)(bpf_jiffies64() - READ(tw, tw_timer.expires)) >= 0;
 }
 
 static __always_inline int timewait_killed(struct inet_timewait_sock *tw)

@@ -18,16 +18,38 @@ SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(raw_tp_inet_sock_set_state, struct sock *sk, int old_state, int new_state)
 {
 	note_seen(sk, new_state);
-	return state_changes(sk, old_state, new_state);
+	return state_changed(sk, old_state, new_state);
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(raw_tp_inet_sock_set_state_nested, struct sock *sk, int old_state, int new_state)
 {
-	if (take_seen(sk, new_state))
-		return 0;
-	add_one(&counts, COUNT_RESCUED);
-	return state_changes(sk, old_state, new_state);
+	return state_changed_unseen(sk, old_state, new_state);
+}
+
+SEC("tracepoint/syscalls/sys_exit_connect")
+int tp_sys_exit_connect(struct sys_exit *ctx)
+{
+	return ctx->result < 0 ? connect_failed(arguments(), ctx->result) : 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_bind")
+int tp_sys_exit_bind(struct sys_exit *ctx)
+{
+	return ctx->result < 0 ? bind_failed(arguments(), ctx->result) : 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_listen")
+int tp_sys_exit_listen(struct sys_exit *ctx)
+{
+	return ctx->result < 0 ? listen_failed(arguments(), ctx->result) : 0;
+}
+
+/* not of this rung alone: a second look on the two rungs before it */
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(raw_tp_inet_sock_set_state_again, struct sock *sk, int old_state, int new_state)
+{
+	return state_changes_again(sk, old_state, new_state);
 }
 
 SEC("tracepoint/syscalls/sys_enter_connect")
@@ -37,9 +59,11 @@ int tp_sys_enter_connect(struct sys_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")
-int tp_sys_exit_connect(struct sys_exit *ctx)
+int tp_sys_exit_connect_before_5_15(struct sys_exit *ctx)
 {
-	return connect_exited(ctx);
+	struct arguments a = arguments_before_5_15(CALL_SYS_CONNECT);
+
+	return ctx->result < 0 ? connect_failed(a, ctx->result) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_bind")
@@ -49,9 +73,11 @@ int tp_sys_enter_bind(struct sys_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_bind")
-int tp_sys_exit_bind(struct sys_exit *ctx)
+int tp_sys_exit_bind_before_5_15(struct sys_exit *ctx)
 {
-	return bind_exited(ctx);
+	struct arguments a = arguments_before_5_15(CALL_SYS_BIND);
+
+	return ctx->result < 0 ? bind_failed(a, ctx->result) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_listen")
@@ -61,9 +87,11 @@ int tp_sys_enter_listen(struct sys_enter *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_listen")
-int tp_sys_exit_listen(struct sys_exit *ctx)
+int tp_sys_exit_listen_before_5_15(struct sys_exit *ctx)
 {
-	return listen_exited(ctx);
+	struct arguments a = arguments_before_5_15(CALL_SYS_LISTEN);
+
+	return ctx->result < 0 ? listen_failed(a, ctx->result) : 0;
 }
 
 /* accept and accept4 take their descriptor first; both may also run out of it,

@@ -10,6 +10,7 @@ import (
 	"brink/bpf"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -41,6 +42,7 @@ func (t *Tracer) createMaps() error {
 	}
 	t.options.apply(spec)
 	t.spec = spec
+	t.kernel, _ = btf.LoadKernelSpec() // without it each program says what is missing
 	mapsOnly := spec.Copy()
 	mapsOnly.Programs = nil
 	collection, err := ebpf.NewCollection(mapsOnly)

@@ -68,12 +68,14 @@ var hooks = []Hook{
 				bpf.BrinkProgFentryTcpSetState,
 				bpf.BrinkProgFexitInetCskCloneLock,
 				bpf.BrinkProgFexitInetCskListenStart,
+				bpf.BrinkProgRawTpInetSockSetStateAgain,
 			}},
 			{Rung: Kprobe, Programs: []string{
 				bpf.BrinkProgKprobeTcpSetState,
 				bpf.BrinkProgKretprobeInetCskCloneLock,
 				bpf.BrinkProgKprobeInetCskListenStart,
 				bpf.BrinkProgKretprobeInetCskListenStart,
+				bpf.BrinkProgRawTpInetSockSetStateAgain,
 			}},
 			{Rung: Tracepoint, Programs: []string{
 				bpf.BrinkProgRawTpInetSockSetState, bpf.BrinkProgRawTpInetSockSetStateNested, // in this order
@@ -92,8 +94,9 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeTcpV4Connect, bpf.BrinkProgKretprobeTcpV4Connect,
 				bpf.BrinkProgKprobeTcpV6Connect, bpf.BrinkProgKretprobeTcpV6Connect,
 			}},
+			{Rung: Tracepoint, Programs: []string{bpf.BrinkProgTpSysExitConnect}, Lost: lostIOUring},
 			{Rung: Tracepoint, Programs: []string{
-				bpf.BrinkProgTpSysEnterConnect, bpf.BrinkProgTpSysExitConnect,
+				bpf.BrinkProgTpSysEnterConnect, bpf.BrinkProgTpSysExitConnectBefore515,
 			}, Lost: lostIOUring},
 		},
 	},
@@ -119,8 +122,11 @@ var hooks = []Hook{
 				bpf.BrinkProgKprobeInetCskGetPort, bpf.BrinkProgKretprobeInetCskGetPort,
 			}},
 			{Rung: Tracepoint, Programs: []string{
-				bpf.BrinkProgTpSysEnterBind, bpf.BrinkProgTpSysExitBind,
-				bpf.BrinkProgTpSysEnterListen, bpf.BrinkProgTpSysExitListen,
+				bpf.BrinkProgTpSysExitBind, bpf.BrinkProgTpSysExitListen,
+			}, Lost: lostIOUring},
+			{Rung: Tracepoint, Programs: []string{
+				bpf.BrinkProgTpSysEnterBind, bpf.BrinkProgTpSysExitBindBefore515,
+				bpf.BrinkProgTpSysEnterListen, bpf.BrinkProgTpSysExitListenBefore515,
 			}, Lost: lostIOUring},
 		},
 	},

@@ -130,6 +130,9 @@ func TestEntriesComeBeforeReturns(t *testing.T) {
 			entered := map[string]bool{}
 			for _, program := range w.Programs {
 				entered[program] = true
+				if strings.HasPrefix(program, "tp_sys_exit_") && !strings.HasSuffix(program, "_before_5_15") {
+					continue // finds the call's arguments by itself
+				}
 				entry := returnsTo.Replace(program)
 				if _, paired := object[entry]; paired && !entered[entry] {
 					t.Errorf("%s: %s before %s", h.Name, program, entry)
@@ -139,7 +142,7 @@ func TestEntriesComeBeforeReturns(t *testing.T) {
 	}
 }
 
-var returnsTo = strings.NewReplacer("kretprobe_", "kprobe_", "tp_sys_exit_", "tp_sys_enter_")
+var returnsTo = strings.NewReplacer("kretprobe_", "kprobe_", "tp_sys_exit_", "tp_sys_enter_", "_before_5_15", "")
 
 func TestIndexOf(t *testing.T) {
 	for i, h := range hooks {

@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"brink/collector/jsonl":    {"brink/collector"},
 	"brink/collector/ledger":   {"brink/collector", "brink/collector/sockdiag"},
 	"brink/collector/memory":   {"brink/collector", "brink/collector/limits"},
-	"brink/collector/metrics":  {"brink/collector", "brink/collector/limits"},
+	"brink/collector/metrics":  {"brink/collector", "brink/collector/limits", "brink/bpf"},
 	"brink/collector/otlp":     {"brink/collector"},
 	"brink/collector/text":     {"brink/collector"},
 	"brink/collector/tui":      {"brink/collector"},

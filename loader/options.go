@@ -22,8 +22,8 @@ type Options struct {
 	States bool
 	// RingBytes is the size of the ring buffer, a power of two; 0 is 16 MiB.
 	RingBytes uint32
-	// Endpoints is how many endpoints are tracked at once; 0 is 2^20 where the
-	// map grows on demand (6.1), else 2^17, which are allocated at once.
+	// Endpoints is how many endpoints are tracked at once; 0 is some 2^20 where a
+	// map may grow on demand (6.1), else 2^17, which are allocated at once.
 	Endpoints uint32
 	Filter    Filter
 	// Tally sums connections up (Lives, TimeWaits) instead of telling of each one.
@@ -54,13 +54,14 @@ func preallocate() bool {
 }
 
 func (o Options) apply(spec *ebpf.CollectionSpec) {
-	endpoints := spec.Maps[bpf.BrinkMapEndpoints]
+	first, more := spec.Maps[bpf.BrinkMapEndpoints], spec.Maps[bpf.BrinkMapMoreEndpoints]
 	if preallocate() {
-		endpoints.Flags &^= unix.BPF_F_NO_PREALLOC
-		endpoints.MaxEntries = 1 << 17
+		first.MaxEntries, more.MaxEntries = 1<<17, 1
+		more.Flags &^= unix.BPF_F_NO_PREALLOC
 	}
 	if o.Endpoints != 0 {
-		endpoints.MaxEntries = o.Endpoints
+		first.MaxEntries = min(first.MaxEntries, o.Endpoints)
+		more.MaxEntries = max(o.Endpoints-first.MaxEntries, 1)
 	}
 	o.applyTally(spec)
 	if o.RingBytes != 0 {

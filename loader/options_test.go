@@ -130,6 +130,10 @@ func TestApplySizesTheMaps(t *testing.T) {
 	Options{RingBytes: 1 << 12, Endpoints: 99}.apply(spec)
 	equal(t, "ring", spec.Maps[bpf.BrinkMapEvents].MaxEntries, 1<<12)
 	equal(t, "endpoints", spec.Maps[bpf.BrinkMapEndpoints].MaxEntries, 99)
+	equal(t, "further ones", spec.Maps[bpf.BrinkMapMoreEndpoints].MaxEntries, 1)
+	many := object(t)
+	Options{Endpoints: 1 << 22}.apply(many)
+	equal(t, "many endpoints", many.Maps[bpf.BrinkMapEndpoints].MaxEntries+many.Maps[bpf.BrinkMapMoreEndpoints].MaxEntries, 1<<22)
 
 	untouched := object(t)
 	Options{}.apply(untouched)

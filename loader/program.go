@@ -98,7 +98,10 @@ func (t *Tracer) load(name string) (*ebpf.Program, error) {
 			return nil, fmt.Errorf("set %s: %w", variable, err)
 		}
 	}
-	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: t.shared()})
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		MapReplacements: t.shared(),
+		Programs:        ebpf.ProgramOptions{KernelTypes: t.kernel},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"brink/bpf"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/ringbuf"
 )
 
@@ -23,6 +23,7 @@ const idle = 100 * time.Millisecond
 type Tracer struct {
 	options  Options
 	spec     *ebpf.CollectionSpec
+	kernel   *btf.Spec // nil without BTF; read once, for all programs
 	maps     map[string]*ebpf.Map
 	ring     *ringbuf.Reader
 	attached []attachment
@@ -63,15 +64,23 @@ func (t *Tracer) Next() ([]byte, error) {
 		time.Sleep(idle)
 		return nil, os.ErrDeadlineExceeded
 	}
-	t.ring.SetDeadline(time.Now().Add(idle))
+	// With more in the ring it will not wait, and to ask for the time costs more
+	// than most of what is done with a record.
+	if t.record.Remaining == 0 {
+		t.ring.SetDeadline(time.Now().Add(idle))
+	}
 	err := t.ring.ReadInto(&t.record)
+	if err == nil {
+		return t.record.RawSample, nil
+	}
+	t.record.Remaining = 0
 	switch {
 	case errors.Is(err, ringbuf.ErrClosed):
 		err = os.ErrClosed
 	case errors.Is(err, ringbuf.ErrFlushed):
 		err = os.ErrDeadlineExceeded
 	}
-	return t.record.RawSample, err
+	return nil, err
 }
 
 // Flush makes a waiting Next return, after all records that are there.
@@ -133,31 +142,12 @@ func (t *Tracer) Skipped(hooks ...string) (n uint64) {
 		if len(hooks) > 0 && !t.belongs(a.name, hooks) {
 			continue
 		}
-		if stats, err := a.program.Stats(); err == nil && !a.again {
-			n += t.unseen(a.name, stats.RecursionMisses)
-		}
-		if kprobe := kprobeOf(a.link); kprobe != nil {
-			n += kprobe.Missed
-		}
+		n += t.unseen(a.name, a.misses())
+	}
+	if len(hooks) == 0 || slices.ContainsFunc(hooks, t.byKprobeAlone) {
+		n += t.untold()
 	}
 	return n
-}
-
-// unseen is what a program's misses come to. Of the two at inet_sock_set_state
-// each makes up for the other: the second takes over what the first has missed,
-// and what the second has missed the first has seen.
-func (t *Tracer) unseen(program string, misses uint64) uint64 {
-	switch program {
-	case bpf.BrinkProgRawTpInetSockSetStateNested:
-		return 0
-	case bpf.BrinkProgRawTpInetSockSetState:
-		var n [bpf.BrinkCountCOUNT_COUNT]uint64
-		if t.sum(bpf.BrinkMapCounts, n[:]) != nil {
-			return misses
-		}
-		return misses - min(misses, n[bpf.BrinkCountCOUNT_RESCUED])
-	}
-	return misses
 }
 
 // belongs reports whether one of the hooks rests on the program.
@@ -169,18 +159,6 @@ func (t *Tracer) belongs(program string, hooks []string) bool {
 		}
 		return slices.Contains(m.way.Programs, program)
 	})
-}
-
-func kprobeOf(l link.Link) *link.KprobeInfo {
-	info, err := l.Info()
-	if err != nil {
-		return nil // a perf event link has no info before 5.15
-	}
-	event := info.PerfEvent()
-	if event == nil {
-		return nil
-	}
-	return event.Kprobe()
 }
 
 // AllowNetns lets a namespace pass a Dynamic filter; ForbidNetns takes it back.
