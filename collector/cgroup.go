@@ -7,38 +7,68 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // cgroups remembers the path of each cgroup id, found by walking the cgroup v2
-// hierarchy once whenever an unknown id turns up (and at most that often: an id
-// that is still unknown after a walk is remembered as such).
+// hierarchy when an unknown id turns up.
 var cgroups = struct {
 	sync.Mutex
-	paths map[uint64]string
-}{paths: map[uint64]string{}}
+	known  map[uint64]cgroup
+	walked time.Time
+	took   time.Duration
+}{known: map[uint64]cgroup{}}
+
+type cgroup struct {
+	path  string
+	place Place
+}
+
+const (
+	// mostCgroups bounds what is remembered; a host has some hundreds at a time.
+	mostCgroups = 1 << 14
+	// cgroupWalks is the part of the time that walks may take: containers that
+	// come and go in a second would have a walk each.
+	cgroupWalks = 20
+)
 
 // CgroupPath is the path of a cgroup below its hierarchy's root ("/" for the
-// root), or empty when the id is not known. The id is what
+// root), or empty when the id is not known, or not yet. The id is what
 // bpf_get_current_cgroup_id gives: the file handle of the cgroup's directory.
-func CgroupPath(id uint64) string {
+func CgroupPath(id uint64) string { return cgroupOf(id).path }
+
+func cgroupOf(id uint64) cgroup {
 	if id == 0 {
-		return ""
+		return cgroup{}
 	}
 	cgroups.Lock()
 	defer cgroups.Unlock()
-	path, seen := cgroups.paths[id]
-	if seen {
-		return path
+	c, seen := cgroups.known[id]
+	if seen || time.Since(cgroups.walked) < cgroupWalks*cgroups.took {
+		return c
 	}
-	walkCgroups(cgroups.paths)
-	path = cgroups.paths[id]
-	cgroups.paths[id] = path
-	return path
+	if len(cgroups.known) > mostCgroups {
+		clear(cgroups.known)
+	}
+	began := time.Now()
+	walkCgroups(cgroups.known)
+	cgroups.walked, cgroups.took = time.Now(), time.Since(began)
+	c = cgroups.known[id]
+	cgroups.known[id] = c // if it is not found, it is not looked for again
+	return c
 }
 
-func walkCgroups(paths map[uint64]string) {
+// ForgetNames has the names of cgroups and pods read anew.
+func ForgetNames() {
+	cgroups.Lock()
+	clear(cgroups.known)
+	cgroups.Unlock()
+	forgetPods()
+}
+
+func walkCgroups(known map[uint64]cgroup) {
 	root := CgroupRoot()
 	if root == "" {
 		return
@@ -48,7 +78,8 @@ func walkCgroups(paths map[uint64]string) {
 			return nil // a cgroup that went away meanwhile
 		}
 		if id, err := CgroupID(path); err == nil {
-			paths[id] = "/" + strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
+			below := "/" + strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
+			known[id] = cgroup{below, PlaceOf(below)}
 		}
 		return nil
 	})

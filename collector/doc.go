@@ -7,11 +7,13 @@
 // them and reused. Nothing here loads or attaches a program: a Source is given.
 package collector
 
-func cString(b []byte) string {
+func cString(b []byte) string { return string(untilNUL(b)) }
+
+func untilNUL(b []byte) []byte {
 	for i, c := range b {
 		if c == 0 {
-			return string(b[:i])
+			return b[:i]
 		}
 	}
-	return string(b)
+	return b
 }

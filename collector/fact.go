@@ -44,8 +44,17 @@ type Visitor interface {
 	Time(key string, value time.Time)
 	// Object tells one nested object.
 	Object(key string, visit func(Visitor))
-	// List tells a list of nested objects, each by a function that visits it.
+	// List tells a list of nested objects, each by a function that visits it and
+	// is called before the next one comes.
 	List(key string, items iter.Seq[func(Visitor)])
+}
+
+// A Writer is a Visitor that writes values down at once, and so can do without
+// a string made of each. Both are told as strings otherwise.
+type Writer interface {
+	Addr(key string, value netip.Addr)
+	// Bytes are lent for the length of the call.
+	Bytes(key string, value []byte)
 }
 
 // A Sink takes facts. The collector calls it from its one goroutine, so it must

@@ -35,9 +35,14 @@ func (o orphans) add(c *Connection) {
 // turned reports whether the end of c, the peer, made an orphan's timewait
 // socket turn, and whose it was.
 func (o orphans) turned(c *Connection, last State) (Owner, bool) {
+	if len(o) == 0 {
+		return Owner{}, false
+	}
 	key := orphan{c.Peer, c.Local, c.Netns}
 	owner, ok := o[key]
-	delete(o, key)
+	if ok {
+		delete(o, key)
+	}
 	return owner, ok && last == LastAck && c.Errno == 0
 }
 

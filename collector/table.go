@@ -80,22 +80,23 @@ func (t *Table) Apply(raw []byte, emit func(Fact)) error {
 
 func (t *Table) ended(e *bpf.BrinkEndpointEnded, emit func(Fact)) {
 	c := &t.connection
-	local, peer := addresses(&e.Endpoint.Tuple)
-	*c = Connection{
-		Role: Role(e.Endpoint.Role), End: t.at(e.Ended),
-		Local: local, Peer: peer, Netns: e.Endpoint.Netns,
-		Owner: ownerOf(&e.Endpoint.Owner), Errno: unix.Errno(e.Error),
-		Preexisting: e.Endpoint.Flags&flagPartial != 0,
-		Abandoned:   e.Endpoint.Flags&flagAbandoned != 0,
-		Retransmits: e.Retransmits, BytesSent: e.BytesSent, BytesReceived: e.BytesReceived,
-		InitialLocal: e.Endpoint.IsnLocal, InitialPeer: e.Endpoint.IsnPeer,
-		Failure: Failure(e.Failure), Hook: Hook(e.Header.Hook),
-	}
+	c.nStates = 0 // field by field: a new value would be built and copied, states and all
+	c.Role = Role(e.Endpoint.Role)
+	c.Start, c.End, c.Duration = time.Time{}, t.at(e.Ended), 0
+	c.Local, c.Peer = addresses(&e.Endpoint.Tuple)
+	c.Netns = e.Endpoint.Netns
+	c.Owner = ownerOf(&e.Endpoint.Owner)
+	c.Errno, c.Failure = unix.Errno(e.Error), Failure(e.Failure)
+	c.Preexisting = e.Endpoint.Flags&flagPartial != 0
+	c.Abandoned = e.Endpoint.Flags&flagAbandoned != 0
+	c.Retransmits, c.BytesSent, c.BytesReceived = e.Retransmits, e.BytesSent, e.BytesReceived
+	c.InitialLocal, c.InitialPeer = e.Endpoint.IsnLocal, e.Endpoint.IsnPeer
+	c.Hook = Hook(e.Header.Hook)
 	if c.Preexisting {
 		t.recall(c, e.Cookie)
 	} else {
-		c.Start = t.setStates(c, e)
-		c.Duration = c.End.Sub(c.Start)
+		first := t.setStates(c, e)
+		c.Start, c.Duration = t.at(first), time.Duration(e.Ended-first)
 	}
 	emit(c)
 	t.enteredTimeWait(c, e.Endpoint.Flags, emit)
@@ -112,8 +113,9 @@ func (t *Table) recall(c *Connection, cookie uint64) {
 	delete(t.known, cookie)
 }
 
-// setStates puts the states in the order of their times and returns the first.
-func (t *Table) setStates(c *Connection, e *bpf.BrinkEndpointEnded) time.Time {
+// setStates puts the states in the order of their times and returns the first
+// time.
+func (t *Table) setStates(c *Connection, e *bpf.BrinkEndpointEnded) (first uint64) {
 	var order [len(stageStates)]int
 	n := 0
 	for stage, at := range e.Endpoint.At {
@@ -127,7 +129,7 @@ func (t *Table) setStates(c *Connection, e *bpf.BrinkEndpointEnded) time.Time {
 		order[i] = stage
 		n++
 	}
-	first := e.Ended
+	first = e.Ended
 	if n > 0 {
 		first = e.Endpoint.At[order[0]]
 	}
@@ -137,7 +139,7 @@ func (t *Table) setStates(c *Connection, e *bpf.BrinkEndpointEnded) time.Time {
 	if last := lastState(e.Endpoint.Flags); last != FinWait2 {
 		c.addState(last, e.Ended-first)
 	}
-	return t.at(first)
+	return first
 }
 
 func (c *Connection) addState(s State, since uint64) {

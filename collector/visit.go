@@ -33,6 +33,11 @@ const (
 	KeyOutcome       = "brink.outcome"
 	KeyFailure       = "brink.failure"
 	KeyContainer     = "container.id"
+	KeyRuntime       = "container.runtime.name"
+	KeyPodUID        = "k8s.pod.uid"
+	KeyUnit          = "brink.systemd.unit"
+	KeyPodName       = "k8s.pod.name"
+	KeyPodNamespace  = "k8s.namespace.name"
 	KeyCount         = "brink.count"
 	KeyHolders       = "brink.holders"
 	KeyTimeWaitKind  = "brink.time_wait.kind"
@@ -76,8 +81,10 @@ func (c *Connection) Visit(v Visitor) {
 
 func (c *Connection) visitStates() iter.Seq[func(Visitor)] {
 	return func(yield func(func(Visitor)) bool) {
-		for i := range c.States() {
-			if !yield(c.states[i].visit) {
+		i := 0
+		one := func(v Visitor) { c.states[i].visit(v) } // one function for all: it is called before the next
+		for ; i < c.nStates; i++ {
+			if !yield(one) {
 				return
 			}
 		}
@@ -158,11 +165,27 @@ func (o *Owner) visit(v Visitor) {
 		return
 	}
 	v.Uint(KeyPID, uint64(o.PID))
-	visitString(v, KeyProcess, o.Name())
+	o.visitName(v)
 	v.Uint(KeyUID, uint64(o.UID))
-	path := CgroupPath(o.Cgroup)
-	visitString(v, KeyCgroup, path)
-	visitString(v, KeyContainer, ContainerID(path))
+	cgroup := cgroupOf(o.Cgroup)
+	visitString(v, KeyCgroup, cgroup.path)
+	place := cgroup.place
+	visitString(v, KeyContainer, place.ContainerID)
+	visitString(v, KeyRuntime, place.Runtime)
+	visitString(v, KeyUnit, place.Unit)
+	visitString(v, KeyPodUID, place.PodUID)
+	pod := PodOf(place.PodUID)
+	visitString(v, KeyPodName, pod.Name)
+	visitString(v, KeyPodNamespace, pod.Namespace)
+}
+
+func (o *Owner) visitName(v Visitor) {
+	name := untilNUL(o.Comm[:])
+	if w, ok := v.(Writer); !ok {
+		visitString(v, KeyProcess, string(name))
+	} else if len(name) > 0 {
+		w.Bytes(KeyProcess, name)
+	}
 }
 
 func visitTuple(v Visitor, transport Transport, local, peer netip.AddrPort) {
@@ -186,7 +209,11 @@ func visitAddress(v Visitor, address, port string, a netip.AddrPort) {
 	if !a.IsValid() {
 		return
 	}
-	v.String(address, a.Addr().String())
+	if w, ok := v.(Writer); ok {
+		w.Addr(address, a.Addr())
+	} else {
+		v.String(address, a.Addr().String())
+	}
 	if a.Port() != 0 {
 		v.Uint(port, uint64(a.Port()))
 	}
@@ -195,7 +222,9 @@ func visitAddress(v Visitor, address, port string, a netip.AddrPort) {
 // An errno that has no name (the kernel's own, from 512 on) is left out; its
 // error.type is not.
 func visitErrno(v Visitor, errno unix.Errno) {
-	visitString(v, KeyErrno, unix.ErrnoName(errno))
+	if errno != 0 {
+		visitString(v, KeyErrno, unix.ErrnoName(errno))
+	}
 }
 
 func visitErrorType(v Visitor, errno unix.Errno) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +25,7 @@ func act(address string) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	held = append(held, listener)
 	served := make(chan error, 1)
 	for _, talk := range []func(net.Addr) error{converse, abandon} {
 		go func() { served <- serveOne(listener) }()
@@ -45,9 +44,15 @@ func act(address string) error {
 		return fmt.Errorf("bound a taken port: %w", err)
 	}
 	fmt.Println("conflict", listener.Addr())
-	time.Sleep(500 * time.Millisecond) // the holder is looked up while it lives
 	return nil
 }
+
+// held are the listeners of conflicts, which are there until the actor is told to go.
+var held []net.Listener
+
+// actorIsDone is the last line of an actor that did all it was to do. It goes when
+// its standard input ends.
+const actorIsDone = "done"
 
 // listen is net.Listen without Multipath TCP, which Go tries first and then
 // again without: two refused binds instead of one.
@@ -132,6 +137,8 @@ func actIfAsked() {
 			os.Exit(1)
 		}
 	}
+	fmt.Println(actorIsDone)
+	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }
 

@@ -125,7 +125,7 @@ func parseNetns(s string) (uint32, error) {
 }
 
 // identify is the trace identity of a connection, as the spans have it.
-func identify(c *collector.Connection) (traceID, spanID string) {
-	trace, span, _ := otlp.Identity(c)
-	return trace.String(), span.String()
+func identify(c *collector.Connection) (traceID [16]byte, spanID [8]byte) {
+	traceID, spanID, _ = otlp.Identity(c)
+	return traceID, spanID
 }

@@ -215,6 +215,7 @@ func (s *scene) exhaustMemory(t *testing.T) {
 // exhaustOrphans closes connections with data that nobody reads, twice: the
 // second time there are orphans already.
 func (s *scene) exhaustOrphans(t *testing.T) {
+	s.unbalanceMemory(t)
 	must[lab.Socket](t)(s.server.Listen(t.Context(), lab.ListenOptions{Addr: s.at(88), Accept: true}))
 	defer setHost(t, "net.ipv4.tcp_max_orphans", "1")()
 	for range 2 {

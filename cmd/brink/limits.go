@@ -94,7 +94,7 @@ func limitsOnce(ctx context.Context, interval time.Duration, show func(limits.Sn
 	var reader limits.Reader
 	snapshot := reader.Read()
 	if interval > 0 {
-		if !pause(ctx, interval) {
+		if !pauseSince(ctx, snapshot.Time, interval) {
 			return nil // ctrl-C
 		}
 		snapshot = reader.Read()
@@ -111,11 +111,17 @@ func watchLimits(ctx context.Context, interval time.Duration, show func(limits.S
 		if err := show(snapshot); err != nil {
 			return err
 		}
-		if !pause(ctx, interval) {
+		if !pauseSince(ctx, snapshot.Time, interval) {
 			return nil
 		}
 		snapshot = reader.Read()
 	}
+}
+
+// pauseSince is a pause until so long after a sample was begun: beside a million
+// sockets it takes a good part of that.
+func pauseSince(ctx context.Context, begun time.Time, d time.Duration) bool {
+	return pause(ctx, d-time.Since(begun))
 }
 
 // pause reports whether the time went by without ctrl-C.

@@ -56,7 +56,7 @@ func execute() int {
 
 func app() *cli.App {
 	wrong := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
-	commands := []*cli.Command{runCommand(), listCommand(), traceCommand(), limitsCommand(), whyCommand(), predictCommand(), listenCommand(), connectCommand(), doctorCommand()}
+	commands := []*cli.Command{runCommand(), listCommand(), traceCommand(), limitsCommand(), whyCommand(), predictCommand(), agentCommand(), listenCommand(), connectCommand(), doctorCommand()}
 	for _, c := range commands {
 		c.OnUsageError = wrong
 	}

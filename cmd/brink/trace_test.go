@@ -95,7 +95,8 @@ func (tr *tracer) stop(t *testing.T) []fact {
 	return facts
 }
 
-// actors runs this binary as an ordinary program and returns its pid and lines.
+// actors runs this binary as an ordinary program and returns its pid and lines. It
+// stays until the test's end: who holds a port is looked up while the holder lives.
 func actors(t *testing.T, prepare func(*exec.Cmd), addresses ...string) (pid int, lines []string) {
 	t.Helper()
 	cmd := exec.Command(must[string](t)(os.Executable()))
@@ -104,11 +105,25 @@ func actors(t *testing.T, prepare func(*exec.Cmd), addresses ...string) (pid int
 	if prepare != nil {
 		prepare(cmd)
 	}
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("the actor failed: %v", err)
+	stay := must[io.WriteCloser](t)(cmd.StdinPipe())
+	out := must[io.ReadCloser](t)(cmd.StdoutPipe())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return cmd.Process.Pid, strings.Split(strings.TrimSpace(string(out)), "\n")
+	t.Cleanup(func() {
+		stay.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the actor failed: %v", err)
+		}
+	})
+	for told := bufio.NewScanner(out); told.Scan(); {
+		if told.Text() == actorIsDone {
+			return cmd.Process.Pid, lines
+		}
+		lines = append(lines, told.Text())
+	}
+	t.Fatalf("the actor ended after %q", lines)
+	return 0, nil
 }
 
 // traceWhole traces what act does. Where the kernel skipped programs, as it may on
@@ -278,7 +293,8 @@ func checkSpoken(t *testing.T, client, server fact) {
 
 func checkConflict(t *testing.T, conflict fact, pid int, local string) {
 	t.Helper()
-	for _, h := range conflict["brink.holders"].([]any) {
+	holders, _ := conflict["brink.holders"].([]any)
+	for _, h := range holders {
 		holder := fact(h.(map[string]any))
 		if holder.number("process.pid") == pid && holder.string("network.connection.state") == "listen" && address(holder, "local") == local {
 			return

@@ -32,7 +32,7 @@ func TestVM(t *testing.T) {
 		Commands: guestCommands(),
 		Memory:   2048,
 		Timeout:  40 * time.Minute,
-	}})
+	}, Adjust: addLongTests})
 	if !vm.Report(os.Stderr, results) || err != nil {
 		t.Errorf("not everything passed in the guests: %v", err)
 	}
@@ -60,12 +60,11 @@ exit 1`
 
 // quick are the experiments that every run of the matrix has in the guests, on the
 // best rung, and basic those that it repeats on each rung. BRINK_VM=all has the
-// whole catalogue on all rungs instead, and the ledger's and the refusals' tests:
-// it takes hours, and where an emulated CPU is slow enough for the kernel to skip
-// programs, they say so and fail.
+// whole catalogue on all rungs instead, and the ledger's and the refusals' tests on
+// each: it takes hours.
 var (
 	basic = []string{"same-tuple-twice", "without-reuseaddr", "ephemeral-ports", "time-wait", "accept-queue", "file-descriptors"}
-	quick = append(slices.Clone(basic), "time-wait-buckets", "nat-ports", "syn-queue", "conntrack-table", "file-table")
+	quick = append(slices.Clone(basic), "time-wait-buckets", "nat-ports", "syn-queue", "conntrack-table", "file-table", "orphans")
 )
 
 const (
@@ -82,6 +81,26 @@ func experimentsOn(rung string) []string {
 		return quick
 	}
 	return basic
+}
+
+// longRung is the rung on which a kernel has the refusals', the ledger's and a
+// storm's tests too: a minute or two on each, so each kernel has one. make test has
+// them on tracepoints.
+var longRung = map[string]string{"5.10": "kprobe", "6.1": "fentry", "6.12": "kprobe", "7.2": "fentry"}
+
+// longTests: the ledger's tries have numbers below their rung, the storms have
+// their rungs below them.
+const longTests = "^(TestRefusals|TestRefusalsToldApart|TestLedger|TestStorm)$/^(RUNG|refused)$/^(RUNG|[0-9]+)$"
+
+func addLongTests(g *vm.Guest) {
+	if wholeCatalogue() {
+		return
+	}
+	tests := strings.ReplaceAll(longTests, "RUNG", longRung[g.Kernel.Series])
+	g.Commands = append(g.Commands, vm.Command{
+		Args: []string{"/bin/brink.test", "-test.v", "-test.run=" + tests, "-test.timeout=20m"},
+		Env:  []string{"BRINK_RUNGS=" + strings.Join(guestRungs, ","), "BRINK_TEST_CLOSES=2000"},
+	})
 }
 
 func wholeCatalogue() bool { return os.Getenv("BRINK_VM") == "all" }

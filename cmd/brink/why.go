@@ -23,7 +23,8 @@ func whyCommand() *cli.Command {
 		ArgsUsage: "PORT|PID|ADDRESS:PORT",
 		Description: "Looks at the host, watches for a few seconds what the kernel refuses, and says in plain\n" +
 			"sentences what it found, where it was read, what would help, and what that costs. What is\n" +
-			"not known is said. Nothing is connected to, and nothing sent.\n\n" +
+			"not known is said. Nothing is connected to, and nothing sent. Where brink agent runs, it is\n" +
+			"asked for the last minutes' refusals, and nothing is waited for.\n\n" +
 			"   brink why 8080               a port: who holds it, in any state; what a new server would be told\n" +
 			"   brink why pid:1234           a process: its descriptors, threads, queues and connections\n" +
 			"   brink why 192.0.2.7:443      a destination, IPv6 as [2001:db8::7]:443: route, ports, conntrack\n\n" +
@@ -34,6 +35,8 @@ func whyCommand() *cli.Command {
 		Flags: []cli.Flag{
 			jsonFlag(), rungFlag(),
 			&cli.DurationFlag{Name: "duration", Value: whyWatches, Usage: "watch refusals for `TIME`; 0 is a snapshot alone"},
+			&cli.StringFlag{Name: "history-socket", Value: agentSocket, EnvVars: []string{"BRINK_HISTORY_SOCKET"},
+				Usage: "where an agent is asked for what it saw refused, unless --duration is given"},
 			&cli.StringFlag{Name: "netns", Usage: "look into this network namespace: `NETNS` is an inode number, pid:N, or a path"},
 		},
 		Action: why,
@@ -62,7 +65,11 @@ func why(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := whyDiagnose(c.Context, q, n, whyWatch{rung: rung, span: c.Duration("duration")})
+	watch := whyWatch{rung: rung, span: c.Duration("duration")}
+	if !c.IsSet("duration") && !c.IsSet("rung") {
+		watch.agent = c.String("history-socket")
+	}
+	d, err := whyDiagnose(c.Context, q, n, watch)
 	if err != nil {
 		return err
 	}

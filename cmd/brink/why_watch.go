@@ -19,13 +19,18 @@ type whyWatch struct {
 	span   time.Duration // 0: not at all
 	filter loader.Filter
 	hooks  []string // that the subject's refusals come from
+	agent  string   // the socket of an agent that may know them already
 }
 
-// watch traces until the time is over or ctrl-C ends it early. That the kernel
+// watch asks the agent or, without one, traces until the time is over or ctrl-C
+// ends it early. That the kernel
 // cannot be traced is told, and no failure: the snapshot is worth having.
 func (w *whyWatch) watch(ctx context.Context, refusals *diagnosis.Refusals) diagnosis.Watched {
 	if w.span == 0 {
 		return diagnosis.Watched{WhyNot: "What has just been refused was not watched (--duration 0)."}
+	}
+	if told, ok := w.ask(ctx, refusals); ok {
+		return told
 	}
 	tracer, err := loader.Attach(loader.Options{Best: w.rung, Filter: w.filter})
 	if err != nil {

@@ -7,9 +7,11 @@
 package jsonl
 
 import (
+	"encoding/hex"
 	"io"
 	"iter"
 	"math"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -19,10 +21,10 @@ import (
 )
 
 // Sink writes each fact as one line. Identify, if set, adds the trace identity
-// of a connection.
+// of a connection, in hexadecimal.
 type Sink struct {
 	W        io.Writer
-	Identify func(*collector.Connection) (traceID, spanID string)
+	Identify func(*collector.Connection) (traceID [16]byte, spanID [8]byte)
 
 	e      encoder
 	failed atomic.Uint64
@@ -39,8 +41,8 @@ func (s *Sink) Accept(f collector.Fact) {
 	f.Visit(&s.e)
 	if c, ok := f.(*collector.Connection); ok && s.Identify != nil {
 		trace, span := s.Identify(c)
-		s.e.String("trace_id", trace)
-		s.e.String("span_id", span)
+		s.e.hex("trace_id", trace[:])
+		s.e.hex("span_id", span[:])
 	}
 	s.e.b = append(s.e.b, '}', '\n')
 	if _, err := s.W.Write(s.e.b); err != nil {
@@ -55,7 +57,10 @@ func Marshal(kind string, visit func(collector.Visitor)) []byte {
 	return append(e.b, '}', '\n')
 }
 
-type encoder struct{ b []byte }
+type encoder struct {
+	b     []byte
+	clock clock
+}
 
 func (e *encoder) key(key string) {
 	if c := e.b[len(e.b)-1]; c != '{' {
@@ -97,8 +102,31 @@ func (e *encoder) Bool(key string, value bool) {
 
 func (e *encoder) Time(key string, value time.Time) {
 	e.key(key)
+	e.b = e.clock.append(e.b, value)
+}
+
+// Addr implements collector.Writer.
+func (e *encoder) Addr(key string, value netip.Addr) {
+	e.key(key)
+	if value.Zone() != "" { // a name, which may hold any byte
+		e.b = appendString(e.b, value.String())
+		return
+	}
 	e.b = append(e.b, '"')
-	e.b = value.UTC().AppendFormat(e.b, "2006-01-02T15:04:05.000000000Z")
+	e.b = value.AppendTo(e.b)
+	e.b = append(e.b, '"')
+}
+
+// Bytes implements collector.Writer.
+func (e *encoder) Bytes(key string, value []byte) {
+	e.key(key)
+	e.b = appendString(e.b, value)
+}
+
+func (e *encoder) hex(key string, value []byte) {
+	e.key(key)
+	e.b = append(e.b, '"')
+	e.b = hex.AppendEncode(e.b, value)
 	e.b = append(e.b, '"')
 }
 
@@ -123,21 +151,34 @@ func (e *encoder) List(key string, items iter.Seq[func(collector.Visitor)]) {
 	e.b = append(e.b, ']')
 }
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
 // appendString quotes s. A task's name may hold any byte: what is not UTF-8
 // becomes the replacement character, as encoding/json does it.
-func appendString(b []byte, s string) []byte {
+func appendString[S string | []byte](b []byte, s S) []byte {
 	b = append(b, '"')
-	for _, r := range s {
+	if isPlain(s) {
+		return append(append(b, s...), '"')
+	}
+	for _, r := range string(s) {
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
 		case r < 0x20:
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+			b = append(b, '\\', 'u', '0', '0', hexDigits[r>>4], hexDigits[r&15])
 		default:
 			b = utf8.AppendRune(b, r)
 		}
 	}
 	return append(b, '"')
+}
+
+// isPlain: nothing in s needs another form. Nearly nothing ever does.
+func isPlain[S string | []byte](s S) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -14,17 +14,15 @@ type listeners struct {
 	requests map[netip.AddrPort]uint64 // by local address
 }
 
-func countListeners(sockets []sockdiag.Socket) listeners {
-	l := listeners{requests: map[netip.AddrPort]uint64{}}
-	for i := range sockets {
-		switch s := &sockets[i]; s.State {
-		case listening:
-			l.list = append(l.list, *s)
-		case synReceived:
-			l.requests[s.Local]++
-		}
+func newListeners() listeners { return listeners{requests: map[netip.AddrPort]uint64{}} }
+
+func (l *listeners) add(s *sockdiag.Socket) {
+	switch s.State {
+	case listening:
+		l.list = append(l.list, *s)
+	case synReceived:
+		l.requests[s.Local]++
 	}
-	return l
 }
 
 // inodes are the listeners' sockets, to find their owners by.

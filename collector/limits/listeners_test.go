@@ -14,6 +14,14 @@ func listener(local string, inode, waiting, backlog uint32) sockdiag.Socket {
 	}
 }
 
+func countListeners(sockets []sockdiag.Socket) listeners {
+	l := newListeners()
+	for i := range sockets {
+		l.add(&sockets[i])
+	}
+	return l
+}
+
 func TestAcceptQueues(t *testing.T) {
 	l := countListeners([]sockdiag.Socket{
 		listener("0.0.0.0:80", 1, 3, 4),

@@ -1,6 +1,8 @@
 package limits
 
 import (
+	"errors"
+
 	"brink/collector/sockdiag"
 )
 
@@ -11,23 +13,76 @@ type namespace struct {
 	settings  *Settings
 	ports     *Ports
 	listeners listeners
+	states    states
+
+	connections []Connections // nil if they are not counted by state
 }
 
 // look reads the settings and counters of a namespace from inside, then asks
-// for its sockets, once.
-func look(netns uint32, path string) (*namespace, error) {
+// for its sockets: for all of them where they are to be counted by state, and
+// else for those that hold an ephemeral port or a listener.
+func look(netns uint32, path string, byState bool) (*namespace, error) {
 	settings, err := ReadSettings(path)
 	if err != nil {
 		return nil, err
 	}
-	sockets, err := sockdiag.Dump(sockdiag.Query{NetnsPath: path})
-	if err != nil {
+	n := &namespace{
+		netns: netns, settings: settings, own: netns == OwnNetns(),
+		ports: newPorts(settings.Ports), listeners: newListeners(),
+	}
+	if err := n.readBound(path); err != nil {
 		return nil, err
 	}
-	return &namespace{
-		netns: netns, settings: settings, own: netns == OwnNetns(),
-		ports: CountPorts(settings.Ports, sockets), listeners: countListeners(sockets),
-	}, nil
+	if byState {
+		return n, n.readAll(path)
+	}
+	return n, n.readSome(path)
+}
+
+// bound are the states in which a socket has a port and no peer: there are few
+// such sockets, and the kernel has them in tables of their own.
+const bound = 1<<listening | 1<<boundInactive
+
+// readBound comes first: whose port is locked is known once all listeners are.
+func (n *namespace) readBound(path string) error {
+	var sockets []sockdiag.Socket
+	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: bound}, func(s *sockdiag.Socket) {
+		n.ports.lock(s)
+		n.listeners.add(s)
+		n.states.add(s)
+		sockets = append(sockets, *s)
+	})
+	for i := range sockets {
+		n.ports.count(&sockets[i])
+	}
+	return err
+}
+
+func (n *namespace) readAll(path string) error {
+	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: ^uint32(bound)}, func(s *sockdiag.Socket) {
+		n.ports.count(s)
+		n.listeners.add(s)
+		n.states.add(s)
+	})
+	n.connections = n.states.list(n.netns)
+	return err
+}
+
+// readSome leaves in the kernel what a busy server has most of, the connections
+// that it has accepted. Only handshakes under way are wanted of those; they are
+// asked for beside the others, since either takes a walk through all sockets.
+func (n *namespace) readSome(path string) error {
+	requests := make(chan error, 1)
+	go func() {
+		if len(n.listeners.list) == 0 {
+			requests <- nil
+			return
+		}
+		requests <- sockdiag.Each(sockdiag.Query{NetnsPath: path, States: 1 << synReceived}, n.listeners.add)
+	}()
+	r := n.settings.Ports
+	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: ^uint32(bound), LowPort: r.Low, HighPort: r.High}, n.ports.count)
+	return errors.Join(err, <-requests)
 }
 
 // ReadPorts counts the ports of the namespace at a path, such as

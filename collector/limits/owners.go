@@ -1,9 +1,11 @@
 package limits
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"strconv"
 
 	"brink/collector/sockdiag"
 )
@@ -19,8 +21,8 @@ type owners struct {
 const (
 	lowDescriptors = 64
 	// mostLinks bounds the search above the low descriptors, which is for
-	// listeners that somebody opened late or keeps hidden: a link costs some 5 µs.
-	mostLinks = 50_000
+	// listeners that somebody opened late or keeps hidden: a link costs 2 to 5 µs.
+	mostLinks = 20_000
 )
 
 // find gives the owner of each of the sockets: the lowest pid that has it open
@@ -35,17 +37,27 @@ func (o *owners) find(wanted map[uint32]bool, processes []process) map[uint32]so
 			s.missing[inode] = true
 		}
 	}
+	var more []*process
 	for i := range processes {
-		s.low(&processes[i])
+		if p := &processes[i]; s.low(p) {
+			more = append(more, p)
+		}
 	}
-	for i := range processes {
-		s.high(&processes[i])
+	for _, p := range more {
+		s.high(p)
 	}
 	for inode := range s.missing {
 		s.found[inode] = sockdiag.Process{}
 	}
 	o.known = s.found
 	return s.found
+}
+
+// Owners finds whose the listening sockets with these inodes are, in a time that
+// the number of connections on the host does not decide: where sockdiag.Owners
+// reads the link of each descriptor.
+func Owners(inodes map[uint32]bool) map[uint32]sockdiag.Process {
+	return new(owners).find(inodes, readProcesses(pids()))
 }
 
 // search moves sockets from missing to found.
@@ -55,43 +67,47 @@ type search struct {
 	links   int // read above the low descriptors
 }
 
-// low reads what /proc/PID/fd lists first: it lists in ascending order.
-func (s *search) low(p *process) {
-	if p.descriptors > 0 || !p.descriptorsKnown {
-		s.read(p, func(d *os.File) []string {
-			names, _ := d.Readdirnames(lowDescriptors)
-			return names
-		})
+// low tries the numbers, and reports whether some descriptors have higher ones.
+// To list the directory would have the kernel make an entry for each that it lists.
+func (s *search) low(p *process) (more bool) {
+	seen := uint64(0)
+	for fd := 0; fd < lowDescriptors && len(s.missing) > 0; fd++ {
+		if p.descriptorsKnown && seen == p.descriptors {
+			return false
+		}
+		switch err := s.look(p, strconv.Itoa(fd)); {
+		case err == nil:
+			seen++
+		case errors.Is(err, fs.ErrPermission):
+			return false
+		}
 	}
+	return p.descriptorsKnown && seen < p.descriptors
 }
 
 func (s *search) high(p *process) {
-	if p.descriptors <= lowDescriptors || s.links+int(p.descriptors) > mostLinks {
+	if len(s.missing) == 0 || s.links+int(p.descriptors) > mostLinks {
 		return
 	}
-	s.read(p, func(d *os.File) []string {
-		names, _ := d.Readdirnames(-1)
-		names = names[min(len(names), lowDescriptors):]
-		s.links += len(names)
-		return names
-	})
-}
-
-func (s *search) read(p *process, names func(*os.File) []string) {
-	if len(s.missing) == 0 {
-		return
-	}
-	directory := fmt.Sprintf("/proc/%d/fd", p.pid)
-	open, err := os.Open(directory)
+	open, err := os.Open(fmt.Sprintf("/proc/%d/fd", p.pid))
 	if err != nil {
-		return // it ended meanwhile, or is not ours to see
+		return // it ended meanwhile
 	}
 	defer open.Close()
-	for _, name := range names(open) {
-		inode, ok := sockdiag.SocketInode(filepath.Join(directory, name))
-		if ok && s.missing[inode] {
-			delete(s.missing, inode)
-			s.found[inode] = sockdiag.Process{PID: p.pid, Name: p.name}
+	names, _ := open.Readdirnames(-1)
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name); err == nil && fd >= lowDescriptors {
+			s.look(p, name)
+			s.links++
 		}
 	}
+}
+
+func (s *search) look(p *process, fd string) error {
+	inode, err := sockdiag.SocketAt("/proc/" + strconv.Itoa(int(p.pid)) + "/fd/" + fd)
+	if inode != 0 && s.missing[inode] {
+		delete(s.missing, inode)
+		s.found[inode] = sockdiag.Process{PID: p.pid, Name: p.name}
+	}
+	return err
 }

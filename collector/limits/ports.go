@@ -66,10 +66,14 @@ type source struct {
 	bound int // sockets that are bound and nothing else
 }
 
+func newPorts(r *PortRange) *Ports {
+	return &Ports{Range: r, destinations: map[destination]tally{}, sources: map[address]*source{}}
+}
+
 // CountPorts counts the ports of a namespace's TCP sockets. It takes two passes:
 // whose port is locked is known once all listeners are.
 func CountPorts(r *PortRange, sockets []sockdiag.Socket) *Ports {
-	p := &Ports{Range: r, destinations: map[destination]tally{}, sources: map[address]*source{}}
+	p := newPorts(r)
 	for i := range sockets {
 		p.lock(&sockets[i])
 	}

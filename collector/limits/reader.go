@@ -14,6 +14,9 @@ import (
 // Reader reads all limits again and again and knows from the time before how
 // fast each is growing. Its zero value is ready; one goroutine may use it.
 type Reader struct {
+	// ByState has Snapshot.Connections counted, for which every socket is read.
+	ByState bool
+
 	before *sample
 	owners owners
 }
@@ -32,6 +35,9 @@ type Snapshot struct {
 	Time     time.Time
 	Readings []Reading // worst first
 	LeftOut  []Omission
+	// Connections are the TCP sockets of each namespace, by state, if the Reader
+	// counts them.
+	Connections []Connections
 	// Unread says what this user or this kernel keeps from being read: a noun
 	// phrase each.
 	Unread []string
@@ -50,15 +56,18 @@ type Omission struct {
 func (r *Reader) Read() Snapshot {
 	t := taking{Snapshot: Snapshot{Time: time.Now()}, before: r.before, now: newSample()}
 	t.now.at = t.Time
+	visited := make(chan visits, 1) // the processes take as long as a million sockets
+	go func() { visited <- visitAll(r.ByState) }()
 	processes := readProcesses(pids())
 	t.add(descriptorReadings(processes), mostProcesses)
 	t.add(userReadings(processes), mostUsers)
 	t.add(cgroupReadings(), mostCgroups)
 	t.add(hostReadings(), all)
 	t.noteUnread(processes)
-	namespaces := t.look()
-	owners := r.owners.find(listenersOf(namespaces), processes)
-	for _, n := range namespaces {
+	v := <-visited
+	t.Unread = append(t.Unread, v.unread...)
+	owners := r.owners.find(listenersOf(v.namespaces), processes)
+	for _, n := range v.namespaces {
 		t.addNamespace(n, owners)
 	}
 	slices.SortFunc(t.Readings, worse)
@@ -89,6 +98,7 @@ func (t *taking) add(list []Reading, most int) {
 
 func (t *taking) addNamespace(n *namespace, owners map[uint32]sockdiag.Process) {
 	t.now.ports[n.netns] = n.ports
+	t.Connections = append(t.Connections, n.connections...)
 	readings, beyond := n.readings(mostDestinations, owners)
 	t.add(readings, all)
 	if beyond > 0 {
@@ -96,21 +106,27 @@ func (t *taking) addNamespace(n *namespace, owners map[uint32]sockdiag.Process) 
 	}
 }
 
-// look visits every namespace that has a process, the lowest number first.
-func (t *taking) look() (list []*namespace) {
+// visits are the looks at all namespaces that have a process, the lowest number
+// first.
+type visits struct {
+	namespaces []*namespace
+	unread     []string
+}
+
+func visitAll(byState bool) (v visits) {
 	paths := sockdiag.Namespaces()
 	for _, netns := range slices.Sorted(maps.Keys(paths)) {
-		n, err := look(netns, paths[netns])
+		n, err := look(netns, paths[netns], byState)
 		switch {
 		case err == nil:
-			list = append(list, n)
+			v.namespaces = append(v.namespaces, n)
 		case errors.Is(err, fs.ErrNotExist) && !isOwnNetns(paths[netns]):
 			// its last process ended meanwhile
 		default:
-			t.Unread = append(t.Unread, fmt.Sprintf("network namespace %d (%v)", netns, err))
+			v.unread = append(v.unread, fmt.Sprintf("network namespace %d (%v)", netns, err))
 		}
 	}
-	return list
+	return v
 }
 
 // noteUnread says what of the processes is hidden from this user. Whoever may

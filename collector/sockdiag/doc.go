@@ -2,10 +2,10 @@
 // NETLINK_SOCK_DIAG (net/ipv4/inet_diag.c), filtered in the kernel, in any
 // network namespace.
 //
-//	Query ─→ Dump ─→ []Socket ─→ Owners: socket inodes to processes (/proc/*/fd)
-//	                                │
-//	                                ├─→ OptionsOf: what sock_diag does not tell
-//	                                └─→ Bound: whom it does not list before 6.8
+//	Query ─→ Each, Dump ─→ Socket ─→ Owners: socket inodes to processes (/proc/*/fd)
+//	                            │
+//	                            ├─→ OptionsOf: what sock_diag does not tell
+//	                            └─→ Bound: whom it does not list before 6.8
 //
 // The lower two copy a process's descriptor (pidfd_getfd, 5.6), ask it and close
 // the copy at once. Should the process close its own meanwhile, its close takes

@@ -1,7 +1,6 @@
 package sockdiag
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Query says which sockets are wanted. The zero value wants all of them.
+// Query says which sockets are wanted. The zero value wants all of them. All of
+// it is looked at in the kernel.
 type Query struct {
 	// NetnsPath is the namespace to ask, as /proc/PID/ns/net; empty is this
 	// process's own.
@@ -19,8 +19,11 @@ type Query struct {
 	// module that knows of UDP (udp_diag) loads on demand; without it an error
 	// comes back.
 	Protocol uint8
-	// LocalPort and PeerPort narrow the dump in the kernel; 0 is any.
+	// LocalPort and PeerPort narrow the dump; 0 is any.
 	LocalPort, PeerPort uint16
+	// LowPort and HighPort narrow it to the local ports from one to the other,
+	// both inclusive; a HighPort of 0 is any.
+	LowPort, HighPort uint16
 	// States is a bit set of 1 << TCP state; 0 is all of them, with sockets
 	// that are bound and nothing else (state 13, listed since 6.8).
 	States uint32
@@ -48,42 +51,38 @@ type Socket struct {
 	ReceiveQueue, SendQueue uint32
 }
 
-const allStates = ^uint32(0)
-
-// sizeof(struct inet_diag_req_v2), sizeof(struct inet_diag_msg)
-const (
-	requestSize = 56
-	messageSize = 72
-)
-
-// SOCK_DIAG_BY_FAMILY, include/uapi/linux/sock_diag.h
-const byFamily = 20
-
-// Dump lists TCP or UDP sockets, IPv4 and IPv6. A socket that is open for the
-// whole time is in the list; others may be. A connection that is not whole yet
-// is there with state SYN_RECV and without an inode, though it holds no port.
+// Dump lists TCP or UDP sockets, those of IPv4 first. A socket that is open for
+// the whole time is in the list; others may be. A connection that is not whole
+// yet is there with state SYN_RECV and without an inode, though it holds no port.
 func Dump(q Query) ([]Socket, error) {
+	var four, six []Socket
+	err := Each(q, func(s *Socket) {
+		if s.Local.Addr().Is4() {
+			four = append(four, *s)
+		} else {
+			six = append(six, *s)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return append(four, six...), nil
+}
+
+// Each is Dump for a million sockets: it lends them, one by one and in no order,
+// for the length of a call. An error may come after some of them.
+func Each(q Query, visit func(*Socket)) error {
 	conn, err := dial(q.NetnsPath)
 	if err != nil {
-		return nil, fmt.Errorf("open sock_diag: %w", err)
+		return fmt.Errorf("open sock_diag: %w", err)
 	}
 	defer conn.Close()
-	var sockets []Socket
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		messages, err := conn.Execute(netlink.Message{
-			Header: netlink.Header{Type: byFamily, Flags: netlink.Request | netlink.Dump},
-			Data:   q.marshal(family),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("dump %s sockets: %w", protocolNames[q.protocol()], err)
-		}
-		for _, m := range messages {
-			if s, err := parse(m.Data, q.protocol()); err == nil {
-				sockets = append(sockets, s)
-			}
+	for _, r := range q.requests() {
+		if err := r.each(conn, q.protocol(), visit); err != nil {
+			return fmt.Errorf("dump %s sockets: %w", protocolNames[q.protocol()], err)
 		}
 	}
-	return sockets, nil
+	return nil
 }
 
 func dial(netnsPath string) (*netlink.Conn, error) {
@@ -105,18 +104,4 @@ func (q Query) protocol() uint8 {
 		return unix.IPPROTO_TCP
 	}
 	return q.Protocol
-}
-
-func (q Query) marshal(family uint8) []byte {
-	states := q.States
-	if states == 0 {
-		states = allStates
-	}
-	b := make([]byte, requestSize)
-	b[0], b[1] = family, q.protocol()
-	binary.NativeEndian.PutUint32(b[4:], states)
-	binary.BigEndian.PutUint16(b[8:], q.LocalPort)
-	binary.BigEndian.PutUint16(b[10:], q.PeerPort)
-	binary.NativeEndian.PutUint64(b[48:], ^uint64(0)) // INET_DIAG_NOCOOKIE
-	return b
 }

@@ -10,15 +10,19 @@ import (
 
 var errShort = errors.New("short inet_diag message")
 
+// messageSize is sizeof(struct inet_diag_msg).
+const messageSize = 72
+
 // parse reads a struct inet_diag_msg and, of the attributes that follow,
-// INET_DIAG_SKV6ONLY. The kernel adds that one without being asked.
-func parse(b []byte, protocol uint8) (Socket, error) {
+// INET_DIAG_SKV6ONLY. The kernel adds that one to IPv6 sockets without being
+// asked.
+func (s *Socket) parse(b []byte, protocol uint8) error {
 	if len(b) < messageSize {
-		return Socket{}, errShort
+		return errShort
 	}
 	// the cookie is two 32-bit halves, the lower one first (sock_diag_save_cookie)
 	cookie := uint64(binary.NativeEndian.Uint32(b[44:])) | uint64(binary.NativeEndian.Uint32(b[48:]))<<32
-	s := Socket{
+	*s = Socket{
 		Protocol:     protocol,
 		State:        state(b[1], protocol),
 		TimeWait:     b[2] == timerTimeWait,
@@ -31,10 +35,13 @@ func parse(b []byte, protocol uint8) (Socket, error) {
 		UID:          binary.NativeEndian.Uint32(b[64:]),
 		Inode:        binary.NativeEndian.Uint32(b[68:]),
 	}
+	if b[0] != unix.AF_INET6 {
+		return nil
+	}
 	if value := attribute(b[messageSize:], v6only); len(value) > 0 {
 		s.V6Only, s.V6OnlyKnown = value[0] != 0, true
 	}
-	return s, nil
+	return nil
 }
 
 // timerTimeWait is idiag_timer of timewait sockets alone (inet_twsk_diag_fill).

@@ -2,9 +2,10 @@ package sockdiag
 
 import (
 	"fmt"
+	"iter"
 	"os"
-	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ownNetns is this process's namespace, seen from the calling thread: another
@@ -22,8 +23,7 @@ func NetnsPath(netns uint32, hint uint32) string {
 	if isNetns(ownNetns, netns) {
 		return ownNetns
 	}
-	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, path := range paths {
+	for path := range netnsPaths() {
 		if isNetns(path, netns) {
 			return path
 		}
@@ -34,13 +34,33 @@ func NetnsPath(netns uint32, hint uint32) string {
 // Namespaces maps each network namespace that has a process to a path to it.
 func Namespaces() map[uint32]string {
 	found := map[uint32]string{}
-	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, path := range append(paths, ownNetns) {
+	note := func(path string) {
 		if inode, err := netnsInode(path); err == nil {
 			found[inode] = path
 		}
 	}
+	for path := range netnsPaths() {
+		note(path)
+	}
+	note(ownNetns)
 	return found
+}
+
+// netnsPaths are those of all processes, of which some may end meanwhile.
+func netnsPaths() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		proc, err := os.Open("/proc")
+		if err != nil {
+			return
+		}
+		defer proc.Close()
+		names, _ := proc.Readdirnames(-1)
+		for _, name := range names {
+			if isNumber := name[0] >= '0' && name[0] <= '9'; isNumber && !yield("/proc/"+name+"/ns/net") {
+				return
+			}
+		}
+	}
 }
 
 // isOwnNetns spares setns(2), which takes root even to stay where one is.
@@ -55,9 +75,9 @@ func isNetns(path string, netns uint32) bool {
 }
 
 func netnsInode(path string) (uint32, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return uint32(info.Sys().(*syscall.Stat_t).Ino), nil
+	return uint32(stat.Ino), nil
 }

@@ -1,10 +1,13 @@
 package sockdiag
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Process is who has a socket open.
@@ -100,16 +103,27 @@ func (f *Finder) add(dir string, pid uint32, wanted map[uint32]bool) {
 // SocketInode reads a link of the form socket:[123], as /proc/PID/fd has them;
 // false for what is no socket, or gone.
 func SocketInode(path string) (uint32, bool) {
-	target, err := os.Readlink(path)
+	inode, err := SocketAt(path)
+	return inode, err == nil && inode != 0
+}
+
+// SocketAt is SocketInode where it matters what there is: the inode is 0 for what
+// is no socket, and the error that of the link.
+func SocketAt(path string) (uint32, error) {
+	var b [64]byte
+	n, err := unix.Readlink(path, b[:])
 	if err != nil {
-		return 0, false
+		return 0, &os.PathError{Op: "readlink", Path: path, Err: err}
 	}
-	number, ok := strings.CutPrefix(target, "socket:[")
+	number, ok := bytes.CutPrefix(b[:n], []byte("socket:["))
 	if !ok {
-		return 0, false
+		return 0, nil
 	}
-	inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32)
-	return uint32(inode), err == nil
+	inode, err := strconv.ParseUint(string(bytes.TrimSuffix(number, []byte("]"))), 10, 32)
+	if err != nil {
+		return 0, nil
+	}
+	return uint32(inode), nil
 }
 
 func comm(pid uint32) string {
