@@ -157,7 +157,7 @@ func (r *Runner) evidence(ctx context.Context, e Experiment, b *Bench, lostBefor
 	lost, err := r.Kernel.Lost(e.Hooks...)
 	// in a lab every endpoint is younger than the tracing
 	lost += uint64(told.Partial)
-	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost - lostBefore}, err
+	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost - min(lost, lostBefore)}, err
 }
 
 func (r *Runner) progress(format string, args ...any) {

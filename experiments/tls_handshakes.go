@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -82,7 +83,7 @@ func (b *Bench) steadyByHand(ctx context.Context, long time.Duration) (t tlsByHa
 			return t, err
 		}
 		connections += t.Connections
-		if err = steady(last, t); err == nil || try == tries {
+		if err = steady(last.Each, t.Each); err == nil || try == tries {
 			t.Connections = connections
 			return t, err
 		}
@@ -90,9 +91,15 @@ func (b *Bench) steadyByHand(ctx context.Context, long time.Duration) (t tlsByHa
 	}
 }
 
-// steadyHandshakes measures until the same work by hand takes as long afterwards
-// as it did before. What the handshakes take has no say in that.
+// steadyHandshakes measures until two results in a row agree, and the same work by
+// hand takes as long afterwards as it did before. How far the handshakes are from
+// what was predicted has no say in that.
 func (b *Bench) steadyHandshakes(ctx context.Context, long time.Duration, before tlsByHand) (m tlsMeasured, connections int, err error) {
+	last, err := measureHandshakes.Run(ctx, b.Server, long)
+	if err != nil {
+		return m, 0, err
+	}
+	connections = last.Connections
 	for try := 1; ; try++ {
 		if m, err = measureHandshakes.Run(ctx, b.Server, long); err != nil {
 			return m, 0, err
@@ -102,9 +109,11 @@ func (b *Bench) steadyHandshakes(ctx context.Context, long time.Duration, before
 			return m, 0, err
 		}
 		connections += m.Connections + after.Connections
-		if err = steady(before, after); err == nil || try == tries {
+		err = cmp.Or(steady(last.Each, m.Each), steady(before.Each, after.Each))
+		if err == nil || try == tries {
 			return m, connections, err
 		}
+		last = m
 	}
 }
 
@@ -118,9 +127,9 @@ const (
 // steady: a machine where the same work takes another time from one moment to the
 // next can neither confirm a prediction nor refute it. Emulated CPUs are such
 // when their host has other work.
-func steady(before, after tlsByHand) error {
-	if apart := float64(after.Each)/float64(before.Each) - 1; math.Abs(apart) > steadyWithin {
-		return &unsteadyError{fmt.Sprintf("the CPU is not steady: the same work took it %v before and %v after", before.Each, after.Each)}
+func steady(before, after time.Duration) error {
+	if apart := float64(after)/float64(before) - 1; math.Abs(apart) > steadyWithin {
+		return &unsteadyError{fmt.Sprintf("the CPU is not steady: the same work took it %v before and %v after", before, after)}
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestRound(t *testing.T) {
 
 func TestSteady(t *testing.T) {
 	for after, want := range map[int]bool{100: true, 81: true, 119: true, 70: false, 130: false, 800: false, 10: false} {
-		err := steady(tlsByHand{Each: 100}, tlsByHand{Each: time.Duration(after)})
+		err := steady(100, time.Duration(after))
 		equal(t, "steady", err == nil, want)
 	}
 }
