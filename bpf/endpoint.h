@@ -87,6 +87,25 @@ static __always_inline void born_server(struct sock *sk)
 	track(sk, &e);
 }
 
+/*
+ * Born when established, which spares an entry's first look-up. By then the kernel
+ * has measured the handshake: from its SYN-ACK to the ACK (tcp_synack_rtt_meas),
+ * which the child itself, made of that ACK, has not lived through. 0 is unknown:
+ * the SYN-ACK was sent twice, or was a cookie.
+ */
+static __always_inline void born_established(struct sock *sk, __u64 now)
+{
+	struct endpoint e = {.role = ROLE_SERVER};
+	__u64 handshake = (__u64)(READ((struct tcp_sock *)sk, srtt_us) >> 3) * 1000;
+
+	e.netns = netns_of(sk);
+	if (!netns_wanted(e.netns) || !is_tcp(sk))
+		return;
+	if (handshake)
+		e.at[STAGE_SYN_RECV] = now - handshake;
+	track(sk, &e);
+}
+
 static __always_inline void born_listener(struct sock *sk)
 {
 	struct endpoint e = {.role = ROLE_LISTENER};
@@ -167,6 +186,8 @@ static __always_inline void ended_unknown(struct sock *sk, int old_state, __u8 s
 {
 	struct endpoint e = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL};
 
+	if (tally && old_state == TCP_SYN_RECV)
+		e.role = ROLE_SERVER;
 	e.netns = netns_of(sk);
 	if (old_state == TCP_SYN_SENT || filter_pid || filter_by_cgroup ||
 	    !netns_wanted(e.netns) || !is_tcp(sk))

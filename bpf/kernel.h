@@ -203,6 +203,7 @@ struct tcp_sock {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u32 total_retrans;
+	__u32 srtt_us; /* in eighths */
 };
 
 struct timer_list {

@@ -91,6 +91,14 @@ static __always_inline __u64 payload_received(struct sock *sk)
 	return fin && received ? received - 1 : received;
 }
 
+static __always_inline void read_comm(struct task_struct *task, struct owner *o)
+{
+	if (bpf_rdonly_cast)
+		__builtin_memcpy(o->comm, TYPED(task)->comm, sizeof(o->comm));
+	else
+		bpf_core_read(o->comm, sizeof(o->comm), &task->comm);
+}
+
 /* Only in the context of a task that acts for itself: connect, accept, bind,
  * listen, socket. In a softirq the current task is a bystander. The name is the
  * process's, not the thread's, which may call itself anything. */
@@ -102,7 +110,7 @@ static __always_inline void read_owner(struct owner *o)
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();
 	o->cgroup = bpf_get_current_cgroup_id();
-	bpf_core_read(o->comm, sizeof(o->comm), &leader->comm);
+	read_comm(leader, o);
 }
 
 #endif

@@ -58,14 +58,22 @@ static __always_inline bool stage_wanted(struct endpoint *e, int state)
 	return !tally || state == TCP_ESTABLISHED || e->flags & ENDPOINT_SAMPLED;
 }
 
-static __always_inline void reached(struct sock *sk, int state)
+static __always_inline void reached(struct sock *sk, int old_state, int state)
 {
 	struct endpoint *e = endpoint_of(sk);
 	int stage = stage_of(state);
+	__u64 now;
 
-	if (!e || stage < 0 || !stage_wanted(e, state))
+	if (stage < 0 || (e && !stage_wanted(e, state)))
 		return;
-	e->at[stage & 7] = bpf_ktime_get_boot_ns();
+	now = bpf_ktime_get_boot_ns();
+	if (tally && !e && old_state == TCP_SYN_RECV && state == TCP_ESTABLISHED) {
+		born_established(sk, now);
+		e = endpoint_of(sk);
+	}
+	if (!e)
+		return;
+	e->at[stage & 7] = now;
 	if (state == TCP_ESTABLISHED)
 		established(sk, e);
 }
@@ -105,7 +113,7 @@ static __always_inline bool just_born(struct sock *child)
  * for the second look at the tracepoint. */
 static __always_inline int child_born(struct sock *child)
 {
-	if (child && !just_born(child))
+	if (!tally && child && !just_born(child))
 		born_server(child);
 	return 0;
 }
@@ -165,12 +173,12 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
 		life_ends(sk, old_state);
 	else if (new_state == TCP_SYN_SENT)
 		born_client(sk);
-	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
+	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN && !tally)
 		born_server(sk);
 	else if (new_state == TCP_LISTEN)
 		born_listener(sk);
 	else
-		reached(sk, new_state);
+		reached(sk, old_state, new_state);
 	if (stream_states && new_state != TCP_CLOSE)
 		stream_state(sk, old_state, new_state);
 	return 0;
@@ -202,6 +210,8 @@ static __always_inline bool was_seen(struct sock *sk, int old_state, int new_sta
 		return !e || (old_state == TCP_SYN_SENT && (e->told || e->flags & ENDPOINT_AWAITS_RESULT));
 	if (new_state == TCP_SYN_SENT)
 		return e && e->at[STAGE_SYN_SENT];
+	if (tally && !e && new_state == TCP_ESTABLISHED)
+		return old_state != TCP_SYN_RECV;
 	return !e || stage < 0 || !stage_wanted(e, new_state) || e->at[stage & 7];
 }
 
