@@ -186,13 +186,15 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
 
 static __always_inline int state_changes(struct sock *sk, int old_state, int new_state)
 {
+	bool can = bpf_local_irq_save;
 	unsigned long flags;
 
-	if (!bpf_local_irq_save)
-		return state_changed(sk, old_state, new_state);
-	bpf_local_irq_save(&flags);
+	if (can)
+		bpf_local_irq_save(&flags);
+	barrier_var(can); /* else clang makes two copies of what follows */
 	state_changed(sk, old_state, new_state);
-	bpf_local_irq_restore(&flags);
+	if (can)
+		bpf_local_irq_restore(&flags);
 	return 0;
 }
 
