@@ -113,7 +113,11 @@ func (b *Bench) pushChromium(ctx context.Context, path, url string, atOnce int) 
 		return m, err
 	}
 	all, err := lookAtHTTP.Run(ctx, b.Server, struct{}{})
-	m = Measurement{Value: held.MostOpen, Endpoints: 2 * all.Accepted}
+	if err != nil {
+		return m, err
+	}
+	counters, err := b.Lab.Counters(ctx) // it may have closed what it opened ahead of need
+	m = Measurement{Value: held.MostOpen, Endpoints: 2 * all.Accepted, TimeWaits: int(counters["TCP.tw"])}
 	if held.Holding != atOnce {
 		m.Problem = fmt.Sprintf("%d pictures were to be loaded at once, the server held %d", atOnce, held.Holding)
 	}
