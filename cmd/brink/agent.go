@@ -29,7 +29,7 @@ func agentCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:9435", EnvVars: []string{"BRINK_LISTEN"},
 				Usage: "serve /metrics, /healthz and /readyz at `ADDRESS:PORT`; empty is nowhere"},
 			&cli.DurationFlag{Name: "interval", Value: 15 * time.Second, EnvVars: []string{"BRINK_INTERVAL"},
-				Usage: "read all limits every `TIME`; less often where that would take more than 2 % of a CPU"},
+				Usage: "read all limits every `TIME`; less often, up to a minute, where that takes more than 5 % of it"},
 			&cli.IntFlag{Name: "max-series", Value: metrics.DefaultSeries, EnvVars: []string{"BRINK_MAX_SERIES"},
 				Usage: "at most `N` series of one metric; the rest goes into one with otel.metric.overflow"},
 			&cli.StringSliceFlag{Name: "netns", EnvVars: []string{"BRINK_NETNS"},

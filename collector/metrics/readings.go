@@ -8,9 +8,18 @@ import (
 	"brink/collector/limits"
 )
 
-// share is the part of one CPU that reading the limits may take: a host with a
-// million sockets, where that takes seconds, is read less often.
-const share = 50
+// A host with a million sockets, where reading the limits takes seconds, is read
+// less often: a share'th of the time is spent on it, and longest is the longest
+// pause, since an alert waits for the next reading.
+const (
+	share   = 20
+	longest = time.Minute
+)
+
+// pause is how long to wait after a snapshot that took so long.
+func (r *Readings) pause(took time.Duration) time.Duration {
+	return max(r.Interval, min(share*took, longest))
+}
 
 // Readings keeps the newest snapshot of all limits: a scrape never waits for one.
 type Readings struct {
@@ -44,7 +53,7 @@ func (r *Readings) Keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.again:
-		case <-time.After(max(r.Interval, share*took)):
+		case <-time.After(r.pause(took)):
 		}
 	}
 }
@@ -75,5 +84,5 @@ func (r *Readings) Overdue(now time.Time) time.Duration {
 	if s.Time.IsZero() {
 		return 0
 	}
-	return max(0, now.Sub(s.Time)-took-max(r.Interval, share*took))
+	return max(0, now.Sub(s.Time)-took-r.pause(took))
 }

@@ -29,7 +29,16 @@ func TestReadings(t *testing.T) {
 	latest, took := r.Latest()
 	equal(t, "latest", latest.Time, second.Time)
 	equal(t, "due", r.Overdue(time.Now()), 0)
-	equal(t, "overdue", r.Overdue(second.Time.Add(took+max(time.Hour, share*took)+time.Second)), time.Second)
+	equal(t, "overdue", r.Overdue(second.Time.Add(took+r.pause(took)+time.Second)), time.Second)
 	cancel()
 	<-ended
+}
+
+func TestPause(t *testing.T) {
+	r := Readings{Interval: 15 * time.Second}
+	for took, want := range map[time.Duration]time.Duration{
+		time.Millisecond: 15 * time.Second, time.Second: 20 * time.Second, 5 * time.Second: time.Minute,
+	} {
+		equal(t, "pause", r.pause(took), want)
+	}
 }
