@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"brink/experiments/lab"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Bench is a leg's lab with what the leg has put on it.
@@ -141,14 +145,45 @@ func (b *Bench) accepted(ctx context.Context) (open int, err error) {
 }
 
 // closeAll resets what is still open: the clients first, so that the servers'
-// ends go with them and nothing lingers.
+// ends go with them and nothing lingers. Where many share the connections, those
+// of one side close side by side.
 func (b *Bench) closeAll(ctx context.Context) error {
-	for i := len(b.Workers) - 1; i >= 0; i-- {
-		if _, err := b.Workers[i].CloseAll(ctx, lab.CloseReset); err != nil {
+	for _, workers := range b.sides() {
+		if err := closeWorkers(ctx, workers); err != nil {
 			return err
 		}
 	}
 	return b.awaitQuiet(ctx)
+}
+
+// sides are the workers, the last one first: one by one, or by side where a leg
+// has many servers.
+func (b *Bench) sides() (sides [][]*lab.Worker) {
+	var clients, servers []*lab.Worker
+	for _, w := range slices.Backward(b.Workers) {
+		switch {
+		case len(b.servers) == 0:
+			sides = append(sides, []*lab.Worker{w})
+		case slices.ContainsFunc(b.servers, func(s serving) bool { return s.worker == w }):
+			servers = append(servers, w)
+		default:
+			clients = append(clients, w)
+		}
+	}
+	return append(sides, clients, servers)
+}
+
+// closeWorkers closes as many at a time as there are CPUs.
+func closeWorkers(ctx context.Context, workers []*lab.Worker) error {
+	var closing errgroup.Group
+	closing.SetLimit(runtime.NumCPU())
+	for _, w := range workers {
+		closing.Go(func() error {
+			_, err := w.CloseAll(ctx, lab.CloseReset)
+			return err
+		})
+	}
+	return closing.Wait()
 }
 
 // awaitQuiet waits until the lab has no TCP socket any more, timewait sockets

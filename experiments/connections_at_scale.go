@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -86,6 +87,10 @@ func (s *scale) prepare(ctx context.Context, b *Bench) (err error) {
 	if s.room, err = b.readScaleRoom(ctx); err != nil {
 		return err
 	}
+	// A server that waits for a CPU must not refuse meanwhile what it will accept.
+	if err := b.set(ctx, "net.core.somaxconn", strconv.Itoa(waitingAtScale)); err != nil {
+		return err
+	}
 	target := min(s.wanted, s.room.files, s.room.memory)
 	for room := 0; room < target || len(s.pairs) < runtime.NumCPU(); {
 		free, err := s.serve(ctx, b)
@@ -104,6 +109,9 @@ func (s *scale) prepare(ctx context.Context, b *Bench) (err error) {
 	}
 	return nil
 }
+
+// waitingAtScale is more than any client opens.
+const waitingAtScale = 1 << 20
 
 // spareAtScale descriptors of each worker stay free, for its own needs.
 const spareAtScale = 64

@@ -2,11 +2,11 @@ package experiments
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"io/fs"
 	"math"
 	"net/netip"
-	"slices"
 	"time"
 
 	"brink/collector/limits"
@@ -69,10 +69,9 @@ func predictIdleMemory(f Family) (Prediction, error) {
 	return p, err
 }
 
-// pushIdleMemory goes on until a round is clear; if none is, the middle of all
-// counts.
+// pushIdleMemory goes on until a round is clear. Slabs are the whole host's: where
+// none is, they say nothing about the lab's connections.
 func (b *Bench) pushIdleMemory(ctx context.Context, at netip.AddrPort, objects []slabObject) (m Measurement, err error) {
-	var seen []float64
 	for range idleRounds {
 		r, one, err := b.idleRound(ctx, at, objects)
 		if err != nil {
@@ -81,15 +80,13 @@ func (b *Bench) pushIdleMemory(ctx context.Context, at netip.AddrPort, objects [
 		if m = m.plus(one); m.Problem != "" {
 			return m, nil
 		}
-		if seen = append(seen, r.grew, r.shrank); r.clear() {
-			seen = []float64{r.grew, r.shrank}
-			break
+		if r.clear() {
+			m.Value = int(math.Round((r.grew + r.shrank) / 2))
+			m.Findings = []Finding{{"of it counted as free by MemAvailable, as inodes and dentries", reclaimed(objects), "bytes a connection"}}
+			return m, nil
 		}
 	}
-	slices.Sort(seen)
-	m.Value = int(math.Round((seen[len(seen)/2-1] + seen[len(seen)/2]) / 2))
-	m.Findings = []Finding{{"of it counted as free by MemAvailable, as inodes and dentries", reclaimed(objects), "bytes a connection"}}
-	return m, nil
+	return m, &unsteadyError{fmt.Sprintf("in each of %d rounds other memory of the host came or went meanwhile", idleRounds)}
 }
 
 func reclaimed(objects []slabObject) (bytes float64) {
