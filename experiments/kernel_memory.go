@@ -2,8 +2,8 @@ package experiments
 
 import (
 	"context"
-	"fmt"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"net/netip"
