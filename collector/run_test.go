@@ -366,3 +366,21 @@ func TestResolverCountsWhatItCannotTake(t *testing.T) {
 		equal(t, "busy", r.busy(), false)
 	})
 }
+
+// BenchmarkCollectorApply is all that happens to a record between the ring and
+// the sinks.
+func BenchmarkCollectorApply(b *testing.B) {
+	c := &Collector{table: NewTable(booted), sinks: []Sink{discard{}}}
+	record := clientLife()
+	b.ReportAllocs()
+	for b.Loop() {
+		c.apply(record)
+	}
+	if c.undecodable.Load() > 0 {
+		b.Error("the record is none")
+	}
+}
+
+type discard struct{}
+
+func (discard) Accept(Fact) {}

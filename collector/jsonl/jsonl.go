@@ -57,6 +57,8 @@ func Marshal(kind string, visit func(collector.Visitor)) []byte {
 	return append(e.b, '}', '\n')
 }
 
+var _ collector.Writer = (*encoder)(nil)
+
 type encoder struct {
 	b     []byte
 	clock clock

@@ -9,6 +9,7 @@ import (
 // namespace is one look at a network namespace.
 type namespace struct {
 	netns     uint32
+	path      string
 	own       bool
 	settings  *Settings
 	ports     *Ports
@@ -16,73 +17,92 @@ type namespace struct {
 	states    states
 
 	connections []Connections // nil if they are not counted by state
+	err         error         // of count: what was counted is not all
 }
 
 // look reads the settings and counters of a namespace from inside, then asks
-// for its sockets: for all of them where they are to be counted by state, and
-// else for those that hold an ephemeral port or a listener.
-func look(netns uint32, path string, byState bool) (*namespace, error) {
+// for its listeners, which the kernel has in a small table of their own.
+func look(netns uint32, path string) (*namespace, error) {
 	settings, err := ReadSettings(path)
 	if err != nil {
 		return nil, err
 	}
 	n := &namespace{
-		netns: netns, settings: settings, own: netns == OwnNetns(),
+		netns: netns, path: path, settings: settings, own: netns == OwnNetns(),
 		ports: newPorts(settings.Ports), listeners: newListeners(),
 	}
-	if err := n.readBound(path); err != nil {
-		return nil, err
-	}
-	if byState {
-		return n, n.readAll(path)
-	}
-	return n, n.readSome(path)
-}
-
-// bound are the states in which a socket has a port and no peer: there are few
-// such sockets, and the kernel has them in tables of their own.
-const bound = 1<<listening | 1<<boundInactive
-
-// readBound comes first: whose port is locked is known once all listeners are.
-func (n *namespace) readBound(path string) error {
-	var sockets []sockdiag.Socket
-	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: bound}, func(s *sockdiag.Socket) {
+	return n, n.each(sockdiag.Query{States: 1 << listening}, func(s *sockdiag.Socket) {
 		n.ports.lock(s)
-		n.listeners.add(s)
-		n.states.add(s)
-		sockets = append(sockets, *s)
-	})
-	for i := range sockets {
-		n.ports.count(&sockets[i])
-	}
-	return err
-}
-
-func (n *namespace) readAll(path string) error {
-	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: ^uint32(bound)}, func(s *sockdiag.Socket) {
 		n.ports.count(s)
 		n.listeners.add(s)
 		n.states.add(s)
 	})
+}
+
+func (n *namespace) each(q sockdiag.Query, visit func(*sockdiag.Socket)) error {
+	q.NetnsPath = n.path
+	return sockdiag.Each(q, visit)
+}
+
+// bound are the states in which a socket has a port and no peer.
+const bound = 1<<listening | 1<<boundInactive
+
+// count asks for the other sockets: for all of them where they are to be counted
+// by state, and else for those that hold an ephemeral port or a place in a SYN
+// queue.
+func (n *namespace) count(byState bool) error {
+	if !byState {
+		return n.countSome()
+	}
+	boundOnly, err := n.boundOnly()
+	n.ports.lockAll(boundOnly)
+	for i := range boundOnly {
+		n.states.add(&boundOnly[i])
+	}
+	err = errors.Join(err, n.each(sockdiag.Query{States: ^uint32(bound)}, func(s *sockdiag.Socket) {
+		n.ports.count(s)
+		n.listeners.add(s)
+		n.states.add(s)
+	}))
 	n.connections = n.states.list(n.netns)
 	return err
 }
 
-// readSome leaves in the kernel what a busy server has most of, the connections
-// that it has accepted. Only handshakes under way are wanted of those; they are
-// asked for beside the others, since either takes a walk through all sockets.
-func (n *namespace) readSome(path string) error {
-	requests := make(chan error, 1)
+// countSome leaves in the kernel what a busy server has most of, the connections
+// that it has accepted. Each of the three questions takes a walk through all
+// sockets, so two are asked beside the third, which has most to tell.
+func (n *namespace) countSome() error {
+	var boundOnly []sockdiag.Socket
+	beside := make(chan error, 1)
 	go func() {
-		if len(n.listeners.list) == 0 {
-			requests <- nil
-			return
-		}
-		requests <- sockdiag.Each(sockdiag.Query{NetnsPath: path, States: 1 << synReceived}, n.listeners.add)
+		var err error
+		boundOnly, err = n.boundOnly()
+		beside <- errors.Join(err, n.countRequests())
 	}()
+	err := errors.Join(n.countClients(), <-beside)
+	if n.ports.lockAll(boundOnly) {
+		err = errors.Join(err, n.countClients())
+	}
+	return err
+}
+
+func (n *namespace) boundOnly() (list []sockdiag.Socket, err error) {
+	err = n.each(sockdiag.Query{States: 1 << boundInactive}, func(s *sockdiag.Socket) { list = append(list, *s) })
+	return list, err
+}
+
+func (n *namespace) countRequests() error {
+	if len(n.listeners.list) == 0 {
+		return nil
+	}
+	return n.each(sockdiag.Query{States: 1 << synReceived}, n.listeners.add)
+}
+
+// countClients also meets what was accepted, if its listener's port is in the
+// range.
+func (n *namespace) countClients() error {
 	r := n.settings.Ports
-	err := sockdiag.Each(sockdiag.Query{NetnsPath: path, States: ^uint32(bound), LowPort: r.Low, HighPort: r.High}, n.ports.count)
-	return errors.Join(err, <-requests)
+	return n.each(sockdiag.Query{States: ^uint32(bound), LowPort: r.Low, HighPort: r.High}, n.ports.count)
 }
 
 // ReadPorts counts the ports of the namespace at a path, such as

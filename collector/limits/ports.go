@@ -38,6 +38,7 @@ type Ports struct {
 	// for its own destination alone, and nothing for the others: sock_diag does
 	// not have sk_userlocks.
 	locked       PortSet
+	clients      PortSet // those that are counted in destinations
 	destinations map[destination]tally
 	sources      map[address]*source
 }
@@ -89,6 +90,21 @@ func (p *Ports) lock(s *sockdiag.Socket) {
 	}
 }
 
+// lockAll takes sockets that are bound and nothing else, when clients may have
+// been counted already. Where they share a port with one, it forgets all clients
+// and reports that they have to be counted again.
+func (p *Ports) lockAll(boundOnly []sockdiag.Socket) (again bool) {
+	for i := range boundOnly {
+		p.lock(&boundOnly[i])
+		p.count(&boundOnly[i])
+		again = again || p.clients.Has(boundOnly[i].Local.Port())
+	}
+	if again {
+		clear(p.destinations)
+	}
+	return again
+}
+
 // count takes a socket. What has a listener's port was accepted and is no
 // client. The others have a port for themselves per destination: the kernel
 // keeps the 4-tuple unique, so that counting sockets counts ports.
@@ -102,6 +118,7 @@ func (p *Ports) count(s *sockdiag.Socket) {
 	if s.Peer.Port() == 0 || p.locked.Has(port) {
 		return
 	}
+	p.clients.Add(port)
 	d := destination{local, s.Peer.Addr().As16(), s.Peer.Port()}
 	t := p.destinations[d]
 	t.ports++

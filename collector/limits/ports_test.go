@@ -48,6 +48,34 @@ func TestTowards(t *testing.T) {
 	}
 }
 
+// What is bound may be told after the clients. Whose port it shares is then
+// counted once more, as if it had been told before.
+func TestLockAfterClients(t *testing.T) {
+	clients := []sockdiag.Socket{
+		socket(established, "10.0.0.1:40010", "10.0.0.2:443"),
+		socket(established, "10.0.0.1:40011", "10.0.0.2:443"),
+	}
+	from, to := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddrPort("10.0.0.2:443")
+	for _, test := range []struct {
+		port        string
+		again       bool
+		used, above int
+	}{{"40010", true, 1, 99}, {"40012", false, 2, 99}, {"80", false, 2, 100}} {
+		late := []sockdiag.Socket{socket(boundInactive, "10.0.0.1:"+test.port, "")}
+		p := CountPorts(ports(t, "40000 40099", ""), clients)
+		equal(t, test.port+": again", p.lockAll(late), test.again)
+		if test.again {
+			for i := range clients {
+				p.count(&clients[i])
+			}
+		}
+		want := CountPorts(p.Range, append(late, clients...))
+		equal(t, test.port+": towards", p.Towards(from, to), Use{Used: test.used, Max: test.above})
+		equal(t, test.port+": as if told first", p.Towards(from, to), want.Towards(from, to))
+		equal(t, test.port+": held", p.Held(from), want.Held(from))
+	}
+}
+
 func TestHeld(t *testing.T) {
 	p := CountPorts(ports(t, "40000 40099", "40000-40009"), []sockdiag.Socket{
 		socket(boundInactive, "10.0.0.1:40010", ""),

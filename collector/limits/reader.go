@@ -56,19 +56,21 @@ type Omission struct {
 func (r *Reader) Read() Snapshot {
 	t := taking{Snapshot: Snapshot{Time: time.Now()}, before: r.before, now: newSample()}
 	t.now.at = t.Time
-	visited := make(chan visits, 1) // the processes take as long as a million sockets
-	go func() { visited <- visitAll(r.ByState) }()
+	v := visitAll()
+	counted := make(chan []string, 1) // a million sockets take longer than all else
+	go func() { counted <- v.count(r.ByState) }()
 	processes := readProcesses(pids())
 	t.add(descriptorReadings(processes), mostProcesses)
 	t.add(userReadings(processes), mostUsers)
 	t.add(cgroupReadings(), mostCgroups)
 	t.add(hostReadings(), all)
 	t.noteUnread(processes)
-	v := <-visited
-	t.Unread = append(t.Unread, v.unread...)
 	owners := r.owners.find(listenersOf(v.namespaces), processes)
+	t.Unread = slices.Concat(t.Unread, v.unread, <-counted)
 	for _, n := range v.namespaces {
-		t.addNamespace(n, owners)
+		if n.err == nil {
+			t.addNamespace(n, owners)
+		}
 	}
 	slices.SortFunc(t.Readings, worse)
 	r.before = t.now
@@ -113,20 +115,37 @@ type visits struct {
 	unread     []string
 }
 
-func visitAll(byState bool) (v visits) {
+func visitAll() (v visits) {
 	paths := sockdiag.Namespaces()
 	for _, netns := range slices.Sorted(maps.Keys(paths)) {
-		n, err := look(netns, paths[netns], byState)
+		n, err := look(netns, paths[netns])
 		switch {
 		case err == nil:
 			v.namespaces = append(v.namespaces, n)
-		case errors.Is(err, fs.ErrNotExist) && !isOwnNetns(paths[netns]):
-			// its last process ended meanwhile
-		default:
-			v.unread = append(v.unread, fmt.Sprintf("network namespace %d (%v)", netns, err))
+		case !hasEnded(paths[netns], err):
+			v.unread = append(v.unread, unread(netns, err))
 		}
 	}
 	return v
+}
+
+// count counts the sockets of each namespace, and says which could not be read.
+func (v *visits) count(byState bool) (failed []string) {
+	for _, n := range v.namespaces {
+		if n.err = n.count(byState); n.err != nil && !hasEnded(n.path, n.err) {
+			failed = append(failed, unread(n.netns, n.err))
+		}
+	}
+	return failed
+}
+
+// hasEnded: a namespace's last process ended meanwhile.
+func hasEnded(path string, err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !isOwnNetns(path)
+}
+
+func unread(netns uint32, err error) string {
+	return fmt.Sprintf("network namespace %d (%v)", netns, err)
 }
 
 // noteUnread says what of the processes is hidden from this user. Whoever may

@@ -117,3 +117,35 @@ func find(t *testing.T, s Snapshot, limit Limit, wanted func(*Reading) bool) *Re
 	t.Fatalf("no such reading of %s among %+v", limit, s.Readings)
 	return nil
 }
+
+// Both ways of asking the kernel tell of a client and of a listener; connections
+// are counted by state only if that is asked for.
+func TestByStateAgrees(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, byState := range []bool{false, true} {
+		n, err := look(OwnNetns(), ownNetns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.count(byState); err != nil {
+			t.Fatal(err)
+		}
+		local := c.LocalAddr().(*net.TCPAddr).AddrPort()
+		if held := n.ports.sources[local.Addr().As16()]; held == nil || !held.held.Has(local.Port()) {
+			t.Errorf("by state %t: the client's port is not held", byState)
+		}
+		if !n.ports.locked.Has(l.Addr().(*net.TCPAddr).AddrPort().Port()) {
+			t.Errorf("by state %t: the listener's port is not locked", byState)
+		}
+		equal(t, "connections are counted", len(n.connections) > 0, byState)
+	}
+}

@@ -148,3 +148,17 @@ func answers(t *testing.T, requests []request) (all []Socket) {
 	slices.SortFunc(all, func(a, b Socket) int { return int(int64(a.Cookie) - int64(b.Cookie)) })
 	return all
 }
+
+func BenchmarkTake(b *testing.B) {
+	one := netlinkMessage(byFamily, diagMessage(unix.AF_INET, netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")))
+	const sockets = 256
+	datagram := slices.Repeat(one, sockets)
+	a := answer{protocol: unix.IPPROTO_TCP, visit: func(*Socket) {}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.take(datagram); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/sockets, "ns/socket")
+}
