@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -48,7 +47,7 @@ func handshakes(name string, long time.Duration, o tlsOptions) Leg {
 			if _, err = startTLS.Run(ctx, b.Server, o); err != nil {
 				return err
 			}
-			before, err = b.steadyByHand(ctx, long)
+			before, err = measureByHand.Run(ctx, b.Server, long)
 			return err
 		},
 		Predict: func(context.Context, *Bench) (Prediction, error) { return predictHandshakes(o, before), nil },
@@ -57,12 +56,14 @@ func handshakes(name string, long time.Duration, o tlsOptions) Leg {
 			if err != nil {
 				return m, err
 			}
+			each := made.atTheSpeedOf(before)
 			m = Measurement{
-				Value: perSecond(made.Each), Endpoints: 2 * (before.Connections + connections), Problem: made.problem(o),
+				Value: perSecond(each), Endpoints: 2 * (before.Connections + connections), Problem: made.problem(o),
 			}
-			if m.Findings, err = b.tlsFindings(ctx, before.Pieces[connectPiece], made.Each); err != nil {
+			if m.Findings, err = b.tlsFindings(ctx, before.Pieces[connectPiece], each); err != nil {
 				return m, err
 			}
+			m.Findings = append(m.Findings, Finding{"the CPU's speed meanwhile", 100 * made.speed(before), "% of before"})
 			_, err = stopTLS.Run(ctx, b.Server, struct{}{})
 			return m, err
 		},
@@ -72,49 +73,31 @@ func handshakes(name string, long time.Duration, o tlsOptions) Leg {
 // tries is how often a machine may turn out not to be steady.
 const tries = 3
 
-// steadyByHand measures until two results in a row agree.
-func (b *Bench) steadyByHand(ctx context.Context, long time.Duration) (t tlsByHand, err error) {
-	last, err := measureByHand.Run(ctx, b.Server, long/2)
-	if err != nil {
-		return t, err
-	}
-	for try, connections := 1, last.Connections; ; try++ {
-		if t, err = measureByHand.Run(ctx, b.Server, long/2); err != nil {
-			return t, err
+// steadyHandshakes measures until the same work by hand, done between the
+// handshakes, takes about as long as it did before them. How far these are from
+// what was predicted has no say in that.
+func (b *Bench) steadyHandshakes(ctx context.Context, long time.Duration, before tlsByHand) (m tlsMeasured, connections int, err error) {
+	for try := 1; ; try++ {
+		if m, err = measureHandshakes.Run(ctx, b.Server, 2*long); err != nil {
+			return m, 0, err
 		}
-		connections += t.Connections
-		if err = steady(last.Each, t.Each); err == nil || try == tries {
-			t.Connections = connections
-			return t, err
+		connections += m.Connections + m.ByHand.Connections
+		if err = steady(before.Each, m.ByHand.Each); err == nil || try == tries {
+			return m, connections, err
 		}
-		last = t
 	}
 }
 
-// steadyHandshakes measures until two results in a row agree, and the same work by
-// hand takes as long afterwards as it did before. How far the handshakes are from
-// what was predicted has no say in that.
-func (b *Bench) steadyHandshakes(ctx context.Context, long time.Duration, before tlsByHand) (m tlsMeasured, connections int, err error) {
-	last, err := measureHandshakes.Run(ctx, b.Server, long)
-	if err != nil {
-		return m, 0, err
-	}
-	connections = last.Connections
-	for try := 1; ; try++ {
-		if m, err = measureHandshakes.Run(ctx, b.Server, long); err != nil {
-			return m, 0, err
-		}
-		after, err := measureByHand.Run(ctx, b.Server, long/2)
-		if err != nil {
-			return m, 0, err
-		}
-		connections += m.Connections + after.Connections
-		err = cmp.Or(steady(last.Each, m.Each), steady(before.Each, after.Each))
-		if err == nil || try == tries {
-			return m, connections, err
-		}
-		last = m
-	}
+// speed is how fast the CPU was between the handshakes, of how fast it was before:
+// what else the machine does, its clock and its emulation change that all the time.
+func (m tlsMeasured) speed(before tlsByHand) float64 {
+	return float64(before.Each) / float64(max(m.ByHand.Each, 1))
+}
+
+// atTheSpeedOf is what a connection would have taken before: the prediction is one
+// for that speed.
+func (m tlsMeasured) atTheSpeedOf(before tlsByHand) time.Duration {
+	return time.Duration(float64(m.Each) * m.speed(before))
 }
 
 // handshakesWithin is how far from the prediction a rate may be, and steadyWithin

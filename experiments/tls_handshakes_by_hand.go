@@ -52,31 +52,59 @@ type tlsByHand struct {
 // the ends. So of resumption itself only the kernel's part is foretold, and of the
 // others all that sets them apart from it.
 func (e *tlsEnds) byHand(long time.Duration) (t tlsByHand, err error) {
-	near, ended, err := e.talker()
+	hand, err := e.newHand()
 	if err != nil {
 		return t, err
+	}
+	for begin := cpuTime(); err == nil && tooFew(len(hand.rounds), begin, long); {
+		err = hand.round()
+	}
+	return hand.sum(), errors.Join(err, hand.end())
+}
+
+// A hand makes connections by hand, and remembers what each piece took.
+type hand struct {
+	options tlsOptions
+	work    map[string]func() error
+	end     func() error
+	rounds  []tlsRound
+}
+
+func (e *tlsEnds) newHand() (*hand, error) {
+	near, ended, err := e.talker()
+	if err != nil {
+		return nil, err
 	}
 	inMemory, err := newMemoryEnds(e.keys)
 	if err != nil {
-		return t, err
+		return nil, err
 	}
-	work := map[string]func() error{
-		connectPiece:  func() error { _, err := e.connect(false); return err },
-		messagesPiece: func() error { return errors.Join(talk(near), talk(near)) },
-		sharePiece:    exchangeShares, mlkemPiece: encapsulate,
-		schedulePiece: deriveKeys, recordsPiece: sealRecords, restPiece: inMemory.resume,
-		signPiece: e.keys.sign, chainPiece: e.keys.verifyChain, verifyPiece: e.keys.verify,
+	return &hand{
+		options: e.options,
+		work: map[string]func() error{
+			connectPiece:  func() error { _, err := e.connect(false); return err },
+			messagesPiece: func() error { return errors.Join(talk(near), talk(near)) },
+			sharePiece:    exchangeShares, mlkemPiece: encapsulate,
+			schedulePiece: deriveKeys, recordsPiece: sealRecords, restPiece: inMemory.resume,
+			signPiece: e.keys.sign, chainPiece: e.keys.verifyChain, verifyPiece: e.keys.verify,
+		},
+		end: func() error { return errors.Join(near.SetLinger(0), near.Close(), <-ended) },
+	}, nil
+}
+
+func (h *hand) round() error {
+	round, err := h.options.round(h.work)
+	if err == nil {
+		h.rounds = append(h.rounds, round)
 	}
-	var rounds []tlsRound
-	for begin := cpuTime(); tooFew(len(rounds), begin, long); {
-		round, err := e.options.round(work)
-		if err != nil {
-			return t, err
-		}
-		rounds = append(rounds, round)
+	return err
+}
+
+func (h *hand) sum() (t tlsByHand) {
+	if len(h.rounds) > 0 {
+		t.summarize(h.options, h.rounds)
 	}
-	t.summarize(e.options, rounds)
-	return t, errors.Join(near.SetLinger(0), near.Close(), <-ended)
+	return t
 }
 
 // tlsRound is one connection by hand: the CPU time of each piece.

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,11 +33,13 @@ type tlsOptions struct {
 	Resume      bool
 }
 
-// tlsMeasured is what a connection takes. The first one resumes nothing.
+// tlsMeasured is what a connection takes, and what one by hand took meanwhile. The
+// first connection resumes nothing.
 type tlsMeasured struct {
 	Each        time.Duration
 	Connections int
 	Resumed     int
+	ByHand      tlsByHand
 }
 
 // tlsEnds are a client and a server in one process, in one lab's worker.
@@ -85,34 +88,44 @@ func (k *tlsKeys) configs(o tlsOptions) (client, server *tls.Config) {
 	return client, server
 }
 
-// measure makes connections one after the other. The first is not measured: it
-// makes what later ones find made, such as the session that they resume.
+// measure makes connections one after the other, each followed by one by hand: what
+// slows the CPU down for a while slows both. The first is not measured: it makes
+// what later ones find made, such as the session that they resume.
 func (e *tlsEnds) measure(long time.Duration) (m tlsMeasured, err error) {
 	if _, err := e.connect(e.options.TLS); err != nil {
 		return m, err
 	}
 	m.Connections = 1
-	var each []time.Duration
-	for begin := cpuTime(); tooFew(len(each), begin, long); {
-		began := cpuTime()
-		resumed, err := e.connect(e.options.TLS)
-		if err != nil {
-			return m, err
-		}
-		each = append(each, cpuTime()-began)
-		m.Connections++
-		if resumed {
-			m.Resumed++
-		}
+	hand, err := e.newHand()
+	if err != nil {
+		return m, err
 	}
-	m.Each = undisturbed(each)
-	return m, nil
+	var each []time.Duration
+	for begin := cpuTime(); err == nil && tooFew(len(each), begin, long); {
+		var took time.Duration
+		took, err = e.measureOne(&m)
+		each = append(each, took)
+		err = cmp.Or(err, hand.round())
+	}
+	m.Each, m.ByHand = undisturbed(each), hand.sum()
+	return m, errors.Join(err, hand.end())
+}
+
+func (e *tlsEnds) measureOne(m *tlsMeasured) (took time.Duration, err error) {
+	began := cpuTime()
+	resumed, err := e.connect(e.options.TLS)
+	took = cpuTime() - began
+	m.Connections++
+	if resumed {
+		m.Resumed++
+	}
+	return took, err
 }
 
 // tooFew: as long as was asked for, since the CPU's caches stay cold for a while
 // after another process has had it; and some, however slow the CPU.
 func tooFew(done int, begin, long time.Duration) bool {
-	return done < 16 || cpuTime()-begin < long
+	return done < 32 || cpuTime()-begin < long
 }
 
 // connect makes one connection: the server says one byte, which also brings the

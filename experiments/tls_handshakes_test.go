@@ -77,6 +77,18 @@ func TestSteady(t *testing.T) {
 	}
 }
 
+// TestAtTheSpeedOf: a CPU that is slower meanwhile is no reason for a connection to
+// be dearer.
+func TestAtTheSpeedOf(t *testing.T) {
+	before := tlsByHand{Each: 100 * time.Microsecond}
+	for name, row := range map[string]struct{ made, byHand, want time.Duration }{
+		"as before": {150, 100, 150}, "half as fast": {300, 200, 150}, "twice as fast": {75, 50, 150}, "dearer by itself": {200, 100, 200},
+	} {
+		m := tlsMeasured{Each: row.made * time.Microsecond, ByHand: tlsByHand{Each: row.byHand * time.Microsecond}}
+		equal(t, name, m.atTheSpeedOf(before), row.want*time.Microsecond)
+	}
+}
+
 func TestHandshakeProblem(t *testing.T) {
 	for _, row := range []struct {
 		m      tlsMeasured

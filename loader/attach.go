@@ -97,7 +97,7 @@ func (t *Tracer) attachHook(h Hook) Mode {
 			m.refuse(way.Rung, reason(err))
 			continue
 		}
-		m.way, m.Rung, m.Lost = way, way.Rung, way.Lost
+		m.take(way)
 		m.Sources = t.sources(way)
 		break
 	}

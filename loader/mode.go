@@ -3,6 +3,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -44,6 +45,13 @@ func (m *Mode) refuse(r Rung, why string) {
 		return // two ways on one rung, and one reason
 	}
 	m.Refusals = append(m.Refusals, Refusal{r, why})
+}
+
+// take settles on a way. Another one on the same rung, for other kernels, may have
+// been refused before; the rung was not.
+func (m *Mode) take(way Way) {
+	m.way, m.Rung, m.Lost = way, way.Rung, way.Lost
+	m.Refusals = slices.DeleteFunc(m.Refusals, func(r Refusal) bool { return r.Rung == way.Rung })
 }
 
 // carriedBy gives a hook that has no programs of its own those of its carrier,

@@ -100,6 +100,17 @@ func TestNotCarried(t *testing.T) {
 	equal(t, "sources", fmt.Sprint(m.Sources), "[a]")
 }
 
+// A way that was refused before another one on its rung was got refused no rung.
+func TestTakeKeepsRefusalsOfOtherRungs(t *testing.T) {
+	descriptors := hooks[indexOf(bpf.BrinkHookHOOK_DESCRIPTORS)]
+	m := Mode{Hook: descriptors}
+	m.refuse(Fentry, "not permitted")
+	m.refuse(Kprobe, "no such function")
+	m.take(descriptors.Ways[3])
+	equal(t, "rung", m.Rung, Kprobe)
+	equal(t, "refusals", fmt.Sprint(m.Refusals), fmt.Sprint([]Refusal{{Fentry, "not permitted"}}))
+}
+
 // Where no program gets in, what polls still works, and nothing fails.
 func TestBlockedTracer(t *testing.T) {
 	tracer := blocked(unix.EPERM, Options{})

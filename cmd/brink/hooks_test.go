@@ -14,6 +14,10 @@ import (
 	"brink/collector"
 	"brink/experiments/lab"
 	"brink/loader"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 )
 
 // byTracepoint are the hooks that raw tracepoints can give; the rest is polled
@@ -50,6 +54,9 @@ func testRung(t *testing.T, rung loader.Rung, required bool) {
 			t.Errorf("%s is on %s, not on %s: %+v", m.Name, m.Rung, rung, m.Refusals)
 		}
 	}
+	if rung == loader.Tracepoint {
+		testEntries(t, tr)
+	}
 	for _, family := range []string{"127.0.0.1", "::1"} {
 		t.Run(family, func(t *testing.T) { testEvents(t, tr, rung, netip.MustParseAddr(family)) })
 	}
@@ -58,6 +65,20 @@ func testRung(t *testing.T, rung loader.Rung, required bool) {
 		t.Errorf("evidence was lost: %+v", s)
 	}
 	t.Logf("%s: %d calls missed, %d runs skipped", rung, s.Missed, s.Skipped)
+}
+
+// testEntries: every call pays for a program at its entry. There is one only where
+// the program at its return cannot find the call's arguments (bpf_task_pt_regs, 5.15).
+func testEntries(t *testing.T, tr *tracing) {
+	t.Helper()
+	wanted := features.HaveProgramHelper(ebpf.TracePoint, asm.FnTaskPtRegs) != nil
+	for _, hook := range []string{"connect", "bind"} {
+		m := tr.tracer.Mode(hook)
+		entered := slices.ContainsFunc(m.Sources, func(s string) bool { return strings.Contains(s, "sys_enter_") })
+		if entered != wanted {
+			t.Errorf("%s by %v: a program at the call's entry is %t, not %t", hook, m.Sources, entered, wanted)
+		}
+	}
 }
 
 // fills reports whether a rung of this kernel can give a hook. Functions of a
