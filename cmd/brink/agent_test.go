@@ -253,8 +253,11 @@ func TestAgentAfterKill(t *testing.T) {
 func TestAgentTwice(t *testing.T) {
 	first := managedAgent(t, "--rung", "poll")
 	second := managedAgent(t, "--rung", "poll", "--history-socket", first.socket)
-	if !strings.Contains(second.log.String(), "another agent answers") {
-		t.Errorf("the second one says\n%s", second.log)
+	for end := time.Now().Add(patience); !strings.Contains(second.log.String(), "another agent answers"); { // ready before it
+		if time.Now().After(end) {
+			t.Fatalf("the second one says\n%s", second.log)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	second.stop(t)
 	if _, err := os.Stat(first.socket); err != nil {
