@@ -124,6 +124,19 @@ func prepareTimeWait(f Family, to netip.AddrPort) func(context.Context, *Bench) 
 // openAndClose opens as many connections as there are ports, closes them all at
 // the client, and waits until the server has none either.
 func (b *Bench) openAndClose(ctx context.Context, to netip.AddrPort, how lab.How) (Measurement, error) {
+	m, err := b.openAndCloseBy(ctx, to, func(ctx context.Context, s lab.Sockets) (int, error) {
+		return b.Client.CloseSockets(ctx, s, how)
+	})
+	if how != lab.CloseNormally {
+		m.TimeWaits = 0
+	}
+	return m, err
+}
+
+// openAndCloseBy takes every close for an active one.
+func (b *Bench) openAndCloseBy(
+	ctx context.Context, to netip.AddrPort, closeThem func(context.Context, lab.Sockets) (int, error),
+) (Measurement, error) {
 	p, err := b.predictPorts(ctx, 1, 0)
 	if err != nil {
 		return Measurement{}, err
@@ -137,12 +150,8 @@ func (b *Bench) openAndClose(ctx context.Context, to netip.AddrPort, how lab.How
 		return Measurement{}, err
 	}
 	m := Measurement{Value: r.Opened, Errno: r.Errno, Refusals: r.Attempts - r.Opened, Endpoints: r.Opened + accepted}
-	closed, err := b.Client.CloseSockets(ctx, r.Sockets, how)
-	if err != nil {
+	if m.TimeWaits, err = closeThem(ctx, r.Sockets); err != nil {
 		return m, err
-	}
-	if how == lab.CloseNormally {
-		m.TimeWaits = closed
 	}
 	open, err := b.awaitClosed(ctx)
 	if err != nil {

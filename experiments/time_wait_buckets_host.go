@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"brink/experiments/lab"
@@ -36,7 +37,9 @@ func hostBuckets(f Family) Leg {
 		if err != nil {
 			return Prediction{}, err
 		}
-		return b.predictBuckets(ctx, most+beyond)
+		p, err := b.predictBuckets(ctx, most+beyond)
+		p.Within = float64(runtime.NumCPU()-1) / float64(most) // see closeOneByOne, for which these are too many
+		return p, err
 	}
 	leg.Push = func(ctx context.Context, b *Bench) (Measurement, error) {
 		most, err := b.number(ctx, "net.ipv4.tcp_max_tw_buckets")

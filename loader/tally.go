@@ -3,6 +3,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"brink/bpf"
 
@@ -54,24 +55,40 @@ func (t *Tracer) makeOverflow() error {
 	if err != nil {
 		return err
 	}
+	lives, timeWaits := t.maps[bpf.BrinkMapTallyLives], t.maps[bpf.BrinkMapTallyTimeWaits]
 	none, zeros := make([]bpf.BrinkLives, cpus), make([]uint64, cpus)
 	var errs []error
 	for role := bpf.BrinkRoleROLE_UNKNOWN; role < bpf.BrinkRoleROLE_LISTENER; role++ {
 		for failure := bpf.BrinkFailureFAILURE_NONE; failure < bpf.BrinkFailureFAILURE_COUNT; failure++ {
 			for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 				key := bpf.BrinkLivesKey{Role: uint8(role), Family: family, Failure: uint8(failure)}
-				errs = append(errs, t.maps[bpf.BrinkMapTallyLives].Put(key, none))
+				errs = append(errs, patiently(func() error { return lives.Put(key, none) }))
 			}
 		}
 	}
 	for event := bpf.BrinkTimeWaitEventTIME_WAIT_ENTER; event <= bpf.BrinkTimeWaitEventTIME_WAIT_OVERFLOW; event++ {
 		for _, substate := range []uint8{finWait2, timeWait} {
 			key := bpf.BrinkTimeWaitsKey{Event: uint8(event), Substate: substate}
-			errs = append(errs, t.maps[bpf.BrinkMapTallyTimeWaits].Put(key, zeros))
+			errs = append(errs, patiently(func() error { return timeWaits.Put(key, zeros) }))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// patiently repeats what the kernel has no memory for at this moment. A key of a map
+// that is not preallocated takes a place on each CPU out of a few pages that the
+// kernel keeps at hand (PCPU_EMPTY_POP_PAGES_LOW); it gets more in the background,
+// later than many keys in a row need them (seen on 6.12 with one CPU).
+func patiently(put func() error) error {
+	err := put()
+	for try := 1; errors.Is(err, unix.ENOMEM) && try < triesForMemory; try++ {
+		time.Sleep(time.Millisecond)
+		err = put()
+	}
+	return err
+}
+
+const triesForMemory = 1000
 
 // include/net/tcp_states.h: the kinds of timewait sockets.
 const finWait2, timeWait = 5, 6

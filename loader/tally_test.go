@@ -1,11 +1,16 @@
 package loader
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"brink/bpf"
+
+	"golang.org/x/sys/unix"
 )
 
 // The bound is the one of OpenTelemetry's sampler, which compares 63 bits.
@@ -24,4 +29,31 @@ func TestBoundsAscend(t *testing.T) {
 			t.Errorf("%d do not ascend", bounds)
 		}
 	}
+}
+
+// TestPatiently: what lacks memory is asked again, what fails otherwise is not.
+func TestPatiently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			fails int
+			with  error
+			want  error
+			asked int
+		}{
+			{0, nil, nil, 1},
+			{3, fmt.Errorf("update: %w", unix.ENOMEM), nil, 4},
+			{1, unix.E2BIG, unix.E2BIG, 1},
+			{1 << 20, unix.ENOMEM, unix.ENOMEM, triesForMemory},
+		} {
+			asked := 0
+			err := patiently(func() error {
+				if asked++; asked <= row.fails {
+					return row.with
+				}
+				return nil
+			})
+			equal(t, "error", errors.Is(err, row.want), true)
+			equal(t, "asked", asked, row.asked)
+		}
+	})
 }
