@@ -112,7 +112,7 @@ func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
 // files are the peers' for a guest, which has none of what they are linked with.
 func (p peers) files() (files []vm.File, err error) {
 	wanted := []string{peerLinker}
-	for _, name := range []string{tcplife, tcpstates, "tcpconnect", "tcptracer", "bindsnoop"} {
+	for _, name := range []string{tcplife, tcpstates, "tcpconnect", "tcptracer"} {
 		wanted = append(wanted, filepath.Join(peerPrograms, name))
 	}
 	for _, library := range []string{"libc.so.6", "libelf.so.1", "libz.so.1"} {

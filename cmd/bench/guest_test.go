@@ -19,13 +19,13 @@ func TestPeersFilesForAGuest(t *testing.T) {
 	}
 	for _, name := range []string{
 		peerLinker, "lib/x86_64-linux-gnu/libc.so.6", "lib/x86_64-linux-gnu/libz.so.1", "usr/lib/x86_64-linux-gnu/libelf.so.1",
-		"usr/sbin/tcplife", "usr/sbin/tcpstates", "usr/sbin/tcpconnect", "usr/sbin/tcptracer", "usr/sbin/bindsnoop", "usr/sbin/other",
+		"usr/sbin/tcplife", "usr/sbin/tcpstates", "usr/sbin/tcpconnect", "usr/sbin/tcptracer", "usr/sbin/other",
 	} {
 		put(name)
 	}
 	files, err := p.files()
 	noError(t, err)
-	equal(t, "files", len(files), 9)
+	equal(t, "files", len(files), 8)
 	for _, path := range (peers{guestPeers}).tracer(tcplife, nil).args {
 		if filepath.Base(path) == tcplife || path == filepath.Join(guestPeers, peerLinker) {
 			found := slices.ContainsFunc(files, func(f vm.File) bool { return f.Path == path && len(f.Data) > 0 })

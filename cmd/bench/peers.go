@@ -29,8 +29,9 @@ const (
 
 var peerLibraries = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
 
-// tracers are those that this kernel can run: the three at the end need functions
-// to be hooked, and tell less.
+// tracers are those that this kernel can run: the two at the end need functions to be
+// hooked, and tell less. bindsnoop is not among them: Debian's does not load on 6.12
+// (it reads inet_sock.freebind, a bit that has moved).
 func (p peers) tracers() []tracer {
 	if p.root == "" {
 		return nil
@@ -41,7 +42,7 @@ func (p peers) tracers() []tracer {
 	}
 	connect := p.tracer("tcpconnect", lifeLines)
 	connect.ends = 1
-	return append(list, connect, p.tracer("tcptracer", closeLines), p.tracer("bindsnoop", nil))
+	return append(list, connect, p.tracer("tcptracer", closeLines))
 }
 
 // tracer is one of the tools, started by the dynamic linker beside it.
