@@ -20,9 +20,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __weak __ksym;
 #define READ(p, ...) \
 	(bpf_rdonly_cast ? ___apply(LOAD, ___narg(__VA_ARGS__))(TYPED(p), __VA_ARGS__) \
 			 : BPF_CORE_READ(p, __VA_ARGS__))
-#define LOAD1(p, a)	  ((p)->a)
-#define LOAD2(p, a, b)	  ((p)->a->b)
-#define LOAD3(p, a, b, c) ((p)->a->b->c)
+#define LOAD1(p, a)    ((p)->a)
+#define LOAD2(p, a, b) ((p)->a->b)
 
 static __always_inline bool is_tcp(struct sock *sk)
 {

@@ -58,6 +58,13 @@ static __always_inline bool stage_wanted(struct endpoint *e, int state)
 	return !tally || state == TCP_ESTABLISHED || e->flags & ENDPOINT_SAMPLED;
 }
 
+/* A tally's server without an entry of its own: what is left at its address is of a
+ * socket that closed unseen, after a connect() that failed (see struct endpoint). */
+static __always_inline bool unborn(struct endpoint *e, int old_state, int state)
+{
+	return tally && old_state == TCP_SYN_RECV && state == TCP_ESTABLISHED && (!e || e->told);
+}
+
 static __always_inline void reached(struct sock *sk, int old_state, int state)
 {
 	struct endpoint *e = endpoint_of(sk);
@@ -67,7 +74,7 @@ static __always_inline void reached(struct sock *sk, int old_state, int state)
 	if (stage < 0 || (e && !stage_wanted(e, state)))
 		return;
 	now = bpf_ktime_get_boot_ns();
-	if (tally && !e && old_state == TCP_SYN_RECV && state == TCP_ESTABLISHED) {
+	if (unborn(e, old_state, state)) {
 		born_established(sk, now);
 		e = endpoint_of(sk);
 	}
@@ -212,8 +219,8 @@ static __always_inline bool was_seen(struct sock *sk, int old_state, int new_sta
 		return !e || (old_state == TCP_SYN_SENT && (e->told || e->flags & ENDPOINT_AWAITS_RESULT));
 	if (new_state == TCP_SYN_SENT)
 		return e && e->at[STAGE_SYN_SENT];
-	if (tally && !e && new_state == TCP_ESTABLISHED)
-		return old_state != TCP_SYN_RECV;
+	if (unborn(e, old_state, new_state))
+		return false;
 	return !e || stage < 0 || !stage_wanted(e, new_state) || e->at[stage & 7];
 }
 

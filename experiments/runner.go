@@ -155,9 +155,10 @@ func (r *Runner) evidence(ctx context.Context, e Experiment, b *Bench, lostBefor
 		return Evidence{}, fmt.Errorf("wait for the kernel's evidence: %w", err)
 	}
 	lost, err := r.Kernel.Lost(e.Hooks...)
+	lost -= min(lost, lostBefore) // what was skipped may have been made good since
 	// in a lab every endpoint is younger than the tracing
 	lost += uint64(told.Partial)
-	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost - min(lost, lostBefore)}, err
+	return Evidence{Evidence: told, Mode: r.Kernel.Mode(e.Hooks...), Lost: lost}, err
 }
 
 func (r *Runner) progress(format string, args ...any) {

@@ -39,7 +39,7 @@ func Fetch(ctx context.Context, k Kernel) (Image, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return Image{}, fmt.Errorf("make cache: %w", err)
 	}
-	unlock, err := lockFile(filepath.Join(cache, "."+k.Suite+".lock"))
+	unlock, err := LockFile(filepath.Join(cache, "."+k.Suite+".lock"))
 	if err != nil {
 		return Image{}, err
 	}
@@ -148,9 +148,9 @@ func keepKernel(vmlinuz, dir string) (name string, err error) {
 	return "vmlinuz", os.WriteFile(filepath.Join(dir, "vmlinuz"), image, 0o644)
 }
 
-// lockFile waits for an exclusive lock, which the kernel drops also when the
+// LockFile waits for an exclusive lock, which the kernel drops also when the
 // process is killed.
-func lockFile(name string) (unlock func(), err error) {
+func LockFile(name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"brink/loader/vm"
 )
 
 // cacheDir is where what was made stays.
@@ -34,7 +34,7 @@ func cached(ctx context.Context, name string, make func(ctx context.Context, wor
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("make cache: %w", err)
 	}
-	unlock, err := lock(filepath.Join(cache, "."+name+".lock"))
+	unlock, err := vm.LockFile(filepath.Join(cache, "."+name+".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -56,20 +56,6 @@ func cached(ctx context.Context, name string, make func(ctx context.Context, wor
 		return "", fmt.Errorf("make %s: %w", name, err)
 	}
 	return entry, os.Rename(into, entry)
-}
-
-// lock waits for other processes that make the same. The kernel drops it also
-// when the process is killed.
-func lock(name string) (unlock func(), err error) {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	return func() { file.Close() }, nil
 }
 
 // run runs a command in a folder and returns what it printed to its standard
