@@ -17,19 +17,20 @@ type size struct {
 	others int // on the other loads, with those of the goals
 	amount amount
 	steady time.Duration
+	soak   int // connections
 	starts int
 }
 
 var sizes = map[string]size{
 	"quick":   {rounds: 3, amount: amount{warm: 2000, count: 20_000}, steady: 5 * time.Second, starts: 3},
 	"default": {rounds: 7, others: 3, amount: amount{warm: 2000, count: 40_000}, steady: time.Minute, starts: 7},
-	"full":    {rounds: 11, others: 5, amount: amount{warm: 2000, count: 40_000}, steady: time.Minute, starts: 11},
+	"full":    {rounds: 11, others: 5, amount: amount{warm: 2000, count: 40_000}, steady: time.Minute, soak: 10_000_000, starts: 11},
 	guest:     {},
 	inside:    {rounds: 3, amount: amount{warm: 300, count: 3000}},
 }
 
 // compared are the tracers on loads other than the first.
-var compared = []string{untraced, agent, jsonLines, tcplife}
+var compared = []string{untraced, agent, jsonLines, hollow, tcplife}
 
 // A benchmark is one run of bench.
 type benchmark struct {
@@ -39,6 +40,7 @@ type benchmark struct {
 	rounds  []round
 	steady  *round
 	starts  []float64 // milliseconds
+	soak    *soak
 	scale   *scale
 	golang  []goRow
 	begun   time.Time
@@ -88,7 +90,7 @@ func (b *benchmark) run(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
-		{"loads", b.runLoads}, {"start", b.runStarts}, {"steady", b.runSteady}, {"scale", b.runScale},
+		{"loads", b.runLoads}, {"start", b.runStarts}, {"steady", b.runSteady}, {"soak", b.runSoak}, {"scale", b.runScale},
 	}
 	for _, part := range parts {
 		if !b.wantsPart(part.name) {

@@ -13,6 +13,9 @@ type goal struct {
 	AtMost   float64 `json:"at_most"`
 	Unit     string  `json:"unit,omitempty"`
 	Met      bool    `json:"met"`
+	// Hollow is the part of Measured that the kernel takes for calling programs
+	// which do nothing; 0 where that was not measured.
+	Hollow float64 `json:"hollow,omitempty"`
 }
 
 func newGoal(what string, measured, atMost float64, unit string) goal {
@@ -38,6 +41,9 @@ func (b *benchmark) judge(rows []row) (goals []goal) {
 	if len(b.starts) > 0 {
 		goals = append(goals, newGoal("start until attached", spreadOf(b.starts).Median, 300, "ms"))
 	}
+	if b.soak != nil {
+		goals = append(goals, b.soak.goals()...)
+	}
 	if b.scale != nil {
 		goals = append(goals, b.scale.goals()...)
 	}
@@ -61,23 +67,35 @@ func (s *scale) goals() []goal {
 func addedGoals(rows []row) (goals []goal) {
 	base, _ := find(rows, loads[0].name, untraced)
 	peer, ok := find(rows, loads[0].name, tcplife)
+	empty, _ := find(rows, loads[0].name, hollow)
 	for _, g := range []struct {
 		tracer string
 		atMost float64
 	}{{agent, 1. / 10}, {jsonLines, 1. / 5}, {filtered, 1. / 20}} {
 		if w, found := find(rows, loads[0].name, g.tracer); found && ok {
-			goals = append(goals, newGoal(g.tracer+": added, of what tcplife adds", w.Added.Median/peer.Added.Median, g.atMost, ""))
+			goal := newGoal(g.tracer+": added, of what tcplife adds", w.Added.Median/peer.Added.Median, g.atMost, "")
+			goal.Hollow = empty.Added.Median / peer.Added.Median
+			goals = append(goals, goal)
 		}
 	}
 	if w, found := find(rows, loads[0].name, agent); found {
-		goals = append(goals, newGoal(agent+": added, of the untraced cost", 100*w.Added.Median/base.Cost.Median, 5, "%"))
+		goal := newGoal(agent+": added, of the untraced cost", 100*w.Added.Median/base.Cost.Median, 5, "%")
+		goal.Hollow = 100 * empty.Added.Median / base.Cost.Median
+		goals = append(goals, goal)
 	}
 	return goals
 }
 
+func (g goal) hollow() string {
+	if g.Hollow == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.4g", g.Hollow)
+}
+
 func printGoals(w io.Writer, goals []goal) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\ngoal\tmeasured\tat most\t\t")
+	fmt.Fprintln(t, "\ngoal\tmeasured\thollow\tat most\t\t")
 	for _, g := range goals {
 		met := "met"
 		if !g.Met {
@@ -86,7 +104,7 @@ func printGoals(w io.Writer, goals []goal) {
 				met = fmt.Sprintf("not met: %.1f × too much", g.Measured/g.AtMost)
 			}
 		}
-		fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%s\t%s\n", g.What, g.Measured, g.AtMost, g.Unit, met)
+		fmt.Fprintf(t, "%s\t%.4g\t%s\t%.4g\t%s\t%s\n", g.What, g.Measured, g.hollow(), g.AtMost, g.Unit, met)
 	}
 	t.Flush()
 }

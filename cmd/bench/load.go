@@ -40,6 +40,22 @@ func (l load) cpu(n int) int { return runtime.NumCPU() - 1 - n%runtime.NumCPU() 
 type amount struct {
 	warm, count int // of all workers together
 	during      time.Duration
+
+	beside func(context.Context, *running) // goes on until the load is done
+}
+
+// goesOnBeside starts what is to go on; stop ends it.
+func (a amount) goesOnBeside(ctx context.Context, at *running) (stop func()) {
+	if a.beside == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		a.beside(ctx, at)
+		close(ended)
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // prepared is a load whose workers wait for the word.

@@ -43,7 +43,7 @@ func parseSettings(args []string) (s settings, err error) {
 	f.StringVar(&s.brink, "brink", "bin/brink", "the brink to measure")
 	f.StringVar(&s.out, "out", "", "where the results go; brink-report/bench.json, or profile.json or guest.json there")
 	f.StringVar(&s.size, "size", "default", "quick, default, full (with the rows of a million sockets), or guest (an emulated one, in which instructions are counted)")
-	f.StringVar(&s.rows, "rows", "", "only these parts, by comma: loads, start, steady, scale, or a kind of load: time_wait, reset, refused")
+	f.StringVar(&s.rows, "rows", "", "only these parts, by comma: loads, start, steady, soak, scale, or a kind of load: time_wait, reset, refused")
 	f.StringVar(&s.tracers, "tracers", "", "only these tracers, by comma (untraced always runs)")
 	f.BoolVar(&s.profile, "profile", false, "run time of each BPF program instead, one round")
 	f.StringVar(&s.golang, "gobench", "", "a file with the output of go test -bench to judge as well")

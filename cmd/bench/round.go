@@ -84,7 +84,9 @@ func (b *benchmark) work(ctx context.Context, l load, a amount, at *running, r *
 	defer p.close()
 	time.Sleep(drained) // what warming up has left
 	used := at.cpuTime()
+	stop := a.goesOnBeside(ctx, at)
 	done, err := p.run()
+	stop()
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ const (
 	asCrowd  = "as-crowd"
 	asMember = "as-member"
 	asTracer = "as-tracer"
+	asHollow = "as-hollow"
 )
 
 // beOther makes this process what bench has started it for. It returns in the
@@ -26,7 +27,7 @@ func beOther() {
 	if len(os.Args) < 3 {
 		return
 	}
-	selves := map[string]func([]string) error{asLoad: beLoad, asCrowd: beCrowd, asMember: beMember, asTracer: becomeTracer}
+	selves := map[string]func([]string) error{asLoad: beLoad, asCrowd: beCrowd, asMember: beMember, asTracer: becomeTracer, asHollow: beHollow}
 	be, ok := selves[os.Args[1]]
 	if !ok {
 		return

@@ -17,7 +17,7 @@ const (
 )
 
 // tracers are all that are compared: brink in its modes, on the best rung or on
-// each of those given, and the peers.
+// each of those given, its places without its programs, and the peers.
 func tracers(ctx context.Context, brink, rungs string, p peers) (list []tracer, err error) {
 	list = []tracer{{name: untraced}}
 	for rung := range strings.SplitSeq(rungs, ",") {
@@ -30,6 +30,7 @@ func tracers(ctx context.Context, brink, rungs string, p peers) (list []tracer, 
 			traceTracer(plainText, brink, rung),
 			traceTracer(filtered, brink, rung, "--json", "--port", "1"))
 	}
+	list = append(list, hollowTracer()...)
 	return append(list, p.tracers()...), nil
 }
 
