@@ -209,6 +209,12 @@ type BrinkOwner struct {
 	Comm   [16]int8
 }
 
+type BrinkPlace struct {
+	_        structs.HostLayout
+	Socket   uint64
+	Endpoint BrinkEndpoint
+}
+
 type BrinkPortRange struct {
 	_    structs.HostLayout
 	Low  uint16
@@ -245,18 +251,6 @@ const (
 	BrinkRoleROLE_SERVER   BrinkRole = 2
 	BrinkRoleROLE_LISTENER BrinkRole = 3
 )
-
-type BrinkSeenChanges struct {
-	_      structs.HostLayout
-	Change [4]struct {
-		_      structs.HostLayout
-		Socket uint64
-		State  uint32
-		Pad    uint32
-	}
-	SecondRuns uint32
-	Pad        uint32
-}
 
 type BrinkStage uint32
 
@@ -378,9 +372,9 @@ const (
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
 	BrinkMapMoreEndpoints                     = "more_endpoints"
+	BrinkMapOverflowed                        = "overflowed"
 	BrinkMapReused                            = "reused"
 	BrinkMapSampledTimewaits                  = "sampled_timewaits"
-	BrinkMapSeenChanges                       = "seen_changes"
 	BrinkMapStorms                            = "storms"
 	BrinkMapSynSegments                       = "syn_segments"
 	BrinkMapTallyLives                        = "tally_lives"
@@ -459,7 +453,6 @@ const (
 	BrinkProgKretprobeTcpV6SynRecvSock        = "kretprobe_tcp_v6_syn_recv_sock"
 	BrinkProgRawTpInetSockSetState            = "raw_tp_inet_sock_set_state"
 	BrinkProgRawTpInetSockSetStateAgain       = "raw_tp_inet_sock_set_state_again"
-	BrinkProgRawTpInetSockSetStateNested      = "raw_tp_inet_sock_set_state_nested"
 	BrinkProgRawTpSockExceedBufLimit          = "raw_tp_sock_exceed_buf_limit"
 	BrinkProgTpSysEnterBind                   = "tp_sys_enter_bind"
 	BrinkProgTpSysEnterConnect                = "tp_sys_enter_connect"
@@ -483,10 +476,12 @@ const (
 	BrinkVarFilterPid                         = "filter_pid"
 	BrinkVarFilterPort                        = "filter_port"
 	BrinkVarHandshakeBounds                   = "handshake_bounds"
+	BrinkVarLastPlace                         = "last_place"
 	BrinkVarLifetimeBounds                    = "lifetime_bounds"
 	BrinkVarMirrored                          = "mirrored"
 	BrinkVarPortChoices                       = "port_choices"
 	BrinkVarSampleBelow                       = "sample_below"
+	BrinkVarSecondLook                        = "second_look"
 	BrinkVarStreamStates                      = "stream_states"
 	BrinkVarTally                             = "tally"
 	BrinkVarTimeWaitResults                   = "time_wait_results"
@@ -608,7 +603,6 @@ type BrinkProgramSpecs struct {
 	KretprobeTcpV6SynRecvSock        *ebpf.ProgramSpec `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state"`
 	RawTpInetSockSetStateAgain       *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state_again"`
-	RawTpInetSockSetStateNested      *ebpf.ProgramSpec `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.ProgramSpec `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.ProgramSpec `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.ProgramSpec `ebpf:"tp_sys_enter_connect"`
@@ -639,9 +633,9 @@ type BrinkMapSpecs struct {
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
 	MoreEndpoints    *ebpf.MapSpec `ebpf:"more_endpoints"`
+	Overflowed       *ebpf.MapSpec `ebpf:"overflowed"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
 	SampledTimewaits *ebpf.MapSpec `ebpf:"sampled_timewaits"`
-	SeenChanges      *ebpf.MapSpec `ebpf:"seen_changes"`
 	Storms           *ebpf.MapSpec `ebpf:"storms"`
 	SynSegments      *ebpf.MapSpec `ebpf:"syn_segments"`
 	TallyLives       *ebpf.MapSpec `ebpf:"tally_lives"`
@@ -662,10 +656,12 @@ type BrinkVariableSpecs struct {
 	FilterPid        *ebpf.VariableSpec `ebpf:"filter_pid"`
 	FilterPort       *ebpf.VariableSpec `ebpf:"filter_port"`
 	HandshakeBounds  *ebpf.VariableSpec `ebpf:"handshake_bounds"`
+	LastPlace        *ebpf.VariableSpec `ebpf:"last_place"`
 	LifetimeBounds   *ebpf.VariableSpec `ebpf:"lifetime_bounds"`
 	Mirrored         *ebpf.VariableSpec `ebpf:"mirrored"`
 	PortChoices      *ebpf.VariableSpec `ebpf:"port_choices"`
 	SampleBelow      *ebpf.VariableSpec `ebpf:"sample_below"`
+	SecondLook       *ebpf.VariableSpec `ebpf:"second_look"`
 	StreamStates     *ebpf.VariableSpec `ebpf:"stream_states"`
 	Tally            *ebpf.VariableSpec `ebpf:"tally"`
 	TimeWaitResults  *ebpf.VariableSpec `ebpf:"time_wait_results"`
@@ -702,9 +698,9 @@ type BrinkMaps struct {
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
 	MoreEndpoints    *ebpf.Map `ebpf:"more_endpoints"`
+	Overflowed       *ebpf.Map `ebpf:"overflowed"`
 	Reused           *ebpf.Map `ebpf:"reused"`
 	SampledTimewaits *ebpf.Map `ebpf:"sampled_timewaits"`
-	SeenChanges      *ebpf.Map `ebpf:"seen_changes"`
 	Storms           *ebpf.Map `ebpf:"storms"`
 	SynSegments      *ebpf.Map `ebpf:"syn_segments"`
 	TallyLives       *ebpf.Map `ebpf:"tally_lives"`
@@ -724,9 +720,9 @@ func (m *BrinkMaps) Close() error {
 		m.FilterNetns,
 		m.Hits,
 		m.MoreEndpoints,
+		m.Overflowed,
 		m.Reused,
 		m.SampledTimewaits,
-		m.SeenChanges,
 		m.Storms,
 		m.SynSegments,
 		m.TallyLives,
@@ -748,10 +744,12 @@ type BrinkVariables struct {
 	FilterPid        *ebpf.Variable `ebpf:"filter_pid"`
 	FilterPort       *ebpf.Variable `ebpf:"filter_port"`
 	HandshakeBounds  *ebpf.Variable `ebpf:"handshake_bounds"`
+	LastPlace        *ebpf.Variable `ebpf:"last_place"`
 	LifetimeBounds   *ebpf.Variable `ebpf:"lifetime_bounds"`
 	Mirrored         *ebpf.Variable `ebpf:"mirrored"`
 	PortChoices      *ebpf.Variable `ebpf:"port_choices"`
 	SampleBelow      *ebpf.Variable `ebpf:"sample_below"`
+	SecondLook       *ebpf.Variable `ebpf:"second_look"`
 	StreamStates     *ebpf.Variable `ebpf:"stream_states"`
 	Tally            *ebpf.Variable `ebpf:"tally"`
 	TimeWaitResults  *ebpf.Variable `ebpf:"time_wait_results"`
@@ -835,7 +833,6 @@ type BrinkPrograms struct {
 	KretprobeTcpV6SynRecvSock        *ebpf.Program `ebpf:"kretprobe_tcp_v6_syn_recv_sock"`
 	RawTpInetSockSetState            *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state"`
 	RawTpInetSockSetStateAgain       *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state_again"`
-	RawTpInetSockSetStateNested      *ebpf.Program `ebpf:"raw_tp_inet_sock_set_state_nested"`
 	RawTpSockExceedBufLimit          *ebpf.Program `ebpf:"raw_tp_sock_exceed_buf_limit"`
 	TpSysEnterBind                   *ebpf.Program `ebpf:"tp_sys_enter_bind"`
 	TpSysEnterConnect                *ebpf.Program `ebpf:"tp_sys_enter_connect"`
@@ -927,7 +924,6 @@ func (p *BrinkPrograms) Close() error {
 		p.KretprobeTcpV6SynRecvSock,
 		p.RawTpInetSockSetState,
 		p.RawTpInetSockSetStateAgain,
-		p.RawTpInetSockSetStateNested,
 		p.RawTpSockExceedBufLimit,
 		p.TpSysEnterBind,
 		p.TpSysEnterConnect,

@@ -12,32 +12,8 @@
 #include "ports.h"
 #include "read.h"
 #include "storm.h"
+#include "table.h"
 #include "tally.h"
-
-static __always_inline struct endpoint *endpoint_of(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &key);
-
-	return e ?: bpf_map_lookup_elem(&more_endpoints, &key);
-}
-
-static __always_inline void forget(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-
-	if (bpf_map_delete_elem(&endpoints, &key))
-		bpf_map_delete_elem(&more_endpoints, &key);
-}
-
-static __always_inline void track(struct sock *sk, struct endpoint *e)
-{
-	__u64 key = (__u64)sk;
-
-	if (bpf_map_update_elem(&endpoints, &key, e, BPF_ANY) &&
-	    bpf_map_update_elem(&more_endpoints, &key, e, BPF_ANY))
-		add_one(&counts, COUNT_UNTRACKED);
-}
 
 static __always_inline void own(struct endpoint *e)
 {
@@ -57,6 +33,10 @@ static __always_inline bool tuple_may_be_wanted(struct sock *sk, struct tuple *t
 	return range.low <= filter_port && filter_port <= range.high;
 }
 
+/* A tally's times are CLOCK_MONOTONIC's, as the kernel's own in struct tcp_sock,
+ * until a record leaves. */
+static __always_inline __u64 now(void) { return tally ? bpf_ktime_get_ns() : bpf_ktime_get_boot_ns(); }
+
 /* The destination is in the socket before SYN_SENT is; the local port comes
  * after it (tcp_v4_connect), so it is read again at ESTABLISHED. */
 static __always_inline void born_client(struct sock *sk)
@@ -72,7 +52,7 @@ static __always_inline void born_client(struct sock *sk)
 	own(&e);
 	if (!owner_wanted(&e.owner, e.flags))
 		return;
-	e.at[STAGE_SYN_SENT] = bpf_ktime_get_boot_ns();
+	e.at[STAGE_SYN_SENT] = now();
 	track(sk, &e);
 }
 
@@ -83,27 +63,35 @@ static __always_inline void born_server(struct sock *sk)
 	e.netns = netns_of(sk);
 	if (!netns_wanted(e.netns) || !is_tcp(sk))
 		return;
-	e.at[STAGE_SYN_RECV] = bpf_ktime_get_boot_ns();
+	e.at[STAGE_SYN_RECV] = now();
 	track(sk, &e);
 }
 
 /*
- * Born when established, which spares an entry's first look-up. By then the kernel
- * has measured the handshake: from its SYN-ACK to the ACK (tcp_synack_rtt_meas),
- * which the child itself, made of that ACK, has not lived through. 0 is unknown:
- * the SYN-ACK was sent twice, or was a cookie.
+ * A server is born when established where nobody asks for what was before: that
+ * spares a tally an entry's first look-up, and where ports or addresses are filtered
+ * the tuple is whole by then, so that there is none for what is left out. By then the
+ * kernel has measured the handshake: from its SYN-ACK to the ACK
+ * (tcp_synack_rtt_meas), which the child itself, made of that ACK, has not lived
+ * through. 0 is unknown: the SYN-ACK was sent twice, or was a cookie.
  */
-static __always_inline void born_established(struct sock *sk, __u64 now)
+static __always_inline bool born_late(void) { return tally || filter_port || filter_by_cidr; }
+
+static __always_inline struct endpoint *born_established(struct sock *sk)
 {
 	struct endpoint e = {.role = ROLE_SERVER};
 	__u64 handshake = (__u64)(READ((struct tcp_sock *)sk, srtt_us) >> 3) * 1000;
 
 	e.netns = netns_of(sk);
 	if (!netns_wanted(e.netns) || !is_tcp(sk))
-		return;
+		return NULL;
+	read_tuple(sk, &e.tuple);
+	if (!tuple_wanted(&e.tuple))
+		return NULL;
 	if (handshake)
-		e.at[STAGE_SYN_RECV] = now - handshake;
+		e.at[STAGE_SYN_RECV] = (tally ? segment_time(sk) : now()) - handshake;
 	track(sk, &e);
+	return endpoint_of(sk);
 }
 
 static __always_inline void born_listener(struct sock *sk)
@@ -148,6 +136,13 @@ static __always_inline bool is_refusal(struct sock *sk, struct endpoint *e, __u8
 	return failure || (e->flags & ENDPOINT_ABANDONED && READ((struct tcp_sock *)sk, total_retrans));
 }
 
+static __always_inline void to_boot_time(struct endpoint *e, __u64 ahead)
+{
+	for (int i = 0; i < STAGE_COUNT; i++)
+		if (e->at[i])
+			e->at[i] += ahead;
+}
+
 static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u32 hook,
 				       __u32 last_state, __u32 error)
 {
@@ -158,7 +153,7 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 	if (!endpoint_wanted(e))
 		return;
 	if (tally)
-		tally_ended(sk, e, failure);
+		tally_ended(sk, e, last_state, failure);
 	if (failure && !failure_told(e, failure, error))
 		return;
 	if (tally && !(e->flags & ENDPOINT_SAMPLED) && !is_refusal(sk, e, failure))
@@ -168,6 +163,8 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 		return;
 	__builtin_memcpy(&r->endpoint, e, sizeof(*e));
 	r->ended = bpf_ktime_get_boot_ns();
+	if (tally)
+		to_boot_time(&r->endpoint, r->ended - bpf_ktime_get_ns());
 	r->cookie = READ(sk, __sk_common.skc_cookie.counter);
 	r->bytes_sent = payload_sent(sk);
 	r->bytes_received = payload_received(sk);
@@ -186,7 +183,7 @@ static __always_inline void ended_unknown(struct sock *sk, int old_state, __u8 s
 {
 	struct endpoint e = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL};
 
-	if (tally && old_state == TCP_SYN_RECV)
+	if (born_late() && old_state == TCP_SYN_RECV)
 		e.role = ROLE_SERVER;
 	e.netns = netns_of(sk);
 	if (old_state == TCP_SYN_SENT || filter_pid || filter_by_cgroup ||

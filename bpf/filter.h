@@ -27,6 +27,12 @@ static __always_inline bool owner_wanted(struct owner *o, __u8 flags)
 	return !filter_by_cgroup || flags & ENDPOINT_IN_CGROUP;
 }
 
+/* A filter other than by namespace. */
+static __always_inline bool filters(void)
+{
+	return filter_pid || filter_port || filter_by_cgroup || filter_by_cidr;
+}
+
 static __always_inline bool address_wanted(const __u8 *address, __u16 family)
 {
 	struct cidr key = {.prefix_length = 128};

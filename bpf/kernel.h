@@ -204,6 +204,7 @@ struct tcp_sock {
 	__u64 bytes_retrans;
 	__u32 total_retrans;
 	__u32 srtt_us; /* in eighths */
+	__u64 tcp_mstamp; /* CLOCK_MONOTONIC in us, of the last segment or timer (4.13) */
 };
 
 struct timer_list {
@@ -269,8 +270,29 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct cred {
+	struct {
+		__u32 val;
+	} uid;
+};
+
 struct task_struct {
 	struct task_struct   *group_leader;
+	int		      tgid;
+	const struct cred    *cred;
+	struct css_set	     *cgroups;
 	char		      comm[16];
 	struct files_struct  *files;
 	struct signal_struct *signal;

@@ -14,8 +14,8 @@ import (
 // ours are the object's structs that are brink's own: of event.h, maps.h and
 // syscall.h. Every other one claims to be the kernel's, by its name.
 var ours = []string{
-	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "port_range",
-	"lives", "lives_key", "refused", "seen_change", "seen_changes", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
+	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "place", "port_range",
+	"lives", "lives_key", "refused", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
 	"sys_exit", "time_wait", "time_waits_key", "timewait_segment", "tuple",
 }
 

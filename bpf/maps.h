@@ -16,18 +16,32 @@ struct {
 } events SEC(".maps");
 
 /*
- * Keyed by the address of the struct sock, from birth to TCP_CLOSE. The slab
- * reuses addresses, but never before the CLOSE that deletes the entry.
+ * Endpoints by the address of the struct sock, from birth to TCP_CLOSE. The slab
+ * reuses addresses, but never before the CLOSE that deletes the entry. See table.h.
  *
- * The first few are preallocated, which makes a birth and its end cheaper by half
- * (8 MiB); those beyond are not: an idle host pays for the sockets that it has.
+ * The first few have places made beforehand (6 MiB); those beyond have not: an
+ * idle host pays for the sockets that it has.
  */
+struct place {
+	__u64		socket; /* 0: free */
+	struct endpoint endpoint;
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 32 * 1024);
-	__type(key, __u64);
-	__type(value, struct endpoint);
+	__type(key, __u32);
+	__type(value, struct place);
 } endpoints SEC(".maps");
+
+const volatile __u32 last_place = 32 * 1024 - 1; /* a power of two less one */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} overflowed SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -154,27 +168,6 @@ struct {
 	__type(value, struct syn_segment);
 } syn_segments SEC(".maps");
 
-/* The state changes that the first program has seen on this CPU and the second
- * one has not: one, or a few where interrupts nest. */
-struct seen_change {
-	__u64 socket;
-	__u32 state;
-	__u32 pad;
-};
-
-struct seen_changes {
-	struct seen_change change[4];
-	__u32 second_runs;
-	__u32 pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct seen_changes);
-} seen_changes SEC(".maps");
-
 /* Filters. The constants are frozen before loading, so an unused filter costs
  * nothing: the verifier removes its branch. */
 const volatile __u32 filter_pid = 0;
@@ -227,6 +220,7 @@ const volatile bool port_choices = false;	/* __inet_hash_connect is hooked */
 const volatile bool time_wait_results = false;	/* inet_twsk_alloc is hooked */
 const volatile bool udp_ports = false;		/* __inet_bind and its kin are hooked */
 const volatile bool file_tables = false;	/* alloc_empty_file is hooked */
+const volatile bool second_look = false;	/* of this program: another one looks first */
 const volatile bool connect_by_syscall = false; /* connect()'s return stands in */
 
 #endif

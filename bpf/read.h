@@ -48,12 +48,15 @@ static __always_inline __u32 netns_of(struct sock *sk)
 static __always_inline void read_addresses(struct sock_common *skc, struct tuple *t)
 {
 	t->family = READ(skc, skc_family);
-	if (t->family == AF_INET6) {
+	if (t->family != AF_INET6) {
+		*(__be32 *)t->local = READ(skc, skc_rcv_saddr);
+		*(__be32 *)t->peer = READ(skc, skc_daddr);
+	} else if (bpf_rdonly_cast) {
+		__builtin_memcpy(t->local, TYPED(skc)->skc_v6_rcv_saddr.bytes, 16);
+		__builtin_memcpy(t->peer, TYPED(skc)->skc_v6_daddr.bytes, 16);
+	} else {
 		bpf_core_read(t->local, 16, &skc->skc_v6_rcv_saddr);
 		bpf_core_read(t->peer, 16, &skc->skc_v6_daddr);
-	} else {
-		bpf_core_read(t->local, 4, &skc->skc_rcv_saddr);
-		bpf_core_read(t->peer, 4, &skc->skc_daddr);
 	}
 	t->peer_port = bpf_ntohs(READ(skc, skc_dport));
 }
@@ -81,6 +84,16 @@ static __always_inline __u64 payload_sent(struct sock *sk)
 	return READ(tp, bytes_sent) - READ(tp, bytes_retrans);
 }
 
+/*
+ * When the segment or timer came that the kernel is at, as CLOCK_MONOTONIC: it has
+ * asked the clock already, which costs more than most of what is done here. What a
+ * program does to its own socket finds an old time.
+ */
+static __always_inline __u64 segment_time(struct sock *sk)
+{
+	return READ((struct tcp_sock *)sk, tcp_mstamp) * 1000;
+}
+
 /* bytes_received counts the peer's FIN, which tcp_fin notes as SOCK_DONE. */
 static __always_inline __u64 payload_received(struct sock *sk)
 {
@@ -105,11 +118,19 @@ static __always_inline void read_owner(struct owner *o)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct task_struct *leader = READ(task, group_leader);
+	struct cgroup *cgroup;
 
+	read_comm(leader, o);
+	if (bpf_rdonly_cast) { /* what the three helpers do, without their calls */
+		o->pid = READ(task, tgid);
+		o->uid = READ(task, cred, uid.val);
+		cgroup = READ(task, cgroups, dfl_cgrp);
+		o->cgroup = READ(cgroup, kn, id);
+		return;
+	}
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();
 	o->cgroup = bpf_get_current_cgroup_id();
-	read_comm(leader, o);
 }
 
 #endif

@@ -47,7 +47,7 @@ static __always_inline void established(struct sock *sk, struct endpoint *e)
 	e->isn_peer = READ(tp, rcv_nxt) - 1;
 	if (!tally || !endpoint_wanted(e))
 		return;
-	tally_opened(e, e->at[STAGE_SYN_SENT] ?: e->at[STAGE_SYN_RECV]);
+	tally_opened(e);
 	if (sampled(e->isn_local, e->isn_peer))
 		e->flags |= ENDPOINT_SAMPLED;
 }
@@ -58,29 +58,26 @@ static __always_inline bool stage_wanted(struct endpoint *e, int state)
 	return !tally || state == TCP_ESTABLISHED || e->flags & ENDPOINT_SAMPLED;
 }
 
-/* A tally's server without an entry of its own: what is left at its address is of a
+/* A server without an entry of its own: what is left at its address is of a
  * socket that closed unseen, after a connect() that failed (see struct endpoint). */
 static __always_inline bool unborn(struct endpoint *e, int old_state, int state)
 {
-	return tally && old_state == TCP_SYN_RECV && state == TCP_ESTABLISHED && (!e || e->told);
+	return born_late() && old_state == TCP_SYN_RECV && state == TCP_ESTABLISHED && (!e || e->told);
 }
 
 static __always_inline void reached(struct sock *sk, int old_state, int state)
 {
-	struct endpoint *e = endpoint_of(sk);
 	int stage = stage_of(state);
-	__u64 now;
+	struct endpoint *e;
 
-	if (stage < 0 || (e && !stage_wanted(e, state)))
+	if (stage < 0)
 		return;
-	now = bpf_ktime_get_boot_ns();
-	if (unborn(e, old_state, state)) {
-		born_established(sk, now);
-		e = endpoint_of(sk);
-	}
-	if (!e)
+	e = endpoint_of(sk);
+	if (unborn(e, old_state, state))
+		e = born_established(sk);
+	if (!e || !stage_wanted(e, state))
 		return;
-	e->at[stage & 7] = now;
+	e->at[stage & 7] = tally && state == TCP_ESTABLISHED ? segment_time(sk) : now();
 	if (state == TCP_ESTABLISHED)
 		established(sk, e);
 }
@@ -120,7 +117,7 @@ static __always_inline bool just_born(struct sock *child)
  * for the second look at the tracepoint. */
 static __always_inline int child_born(struct sock *child)
 {
-	if (!tally && child && !just_born(child))
+	if (!born_late() && child && !just_born(child))
 		born_server(child);
 	return 0;
 }
@@ -180,7 +177,7 @@ static __always_inline int state_changed(struct sock *sk, int old_state, int new
 		life_ends(sk, old_state);
 	else if (new_state == TCP_SYN_SENT)
 		born_client(sk);
-	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN && !tally)
+	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN && !born_late())
 		born_server(sk);
 	else if (new_state == TCP_LISTEN)
 		born_listener(sk);
@@ -205,8 +202,13 @@ static __always_inline int state_changes(struct sock *sk, int old_state, int new
 	return 0;
 }
 
+static __always_inline bool is_birth(int old_state, int new_state)
+{
+	return new_state == TCP_SYN_SENT || (born_late() && old_state == TCP_SYN_RECV && new_state == TCP_ESTABLISHED);
+}
+
 /*
- * Whether the program at tcp_set_state has seen a change: by what that left
+ * Whether the first look has seen a change, or does not want it: by what it left
  * behind, which needs no note of its own and is true wherever the task runs on.
  * An entry whose connect() failed stays until the call's result is known.
  */
@@ -218,19 +220,18 @@ static __always_inline bool was_seen(struct sock *sk, int old_state, int new_sta
 	if (new_state == TCP_CLOSE)
 		return !e || (old_state == TCP_SYN_SENT && (e->told || e->flags & ENDPOINT_AWAITS_RESULT));
 	if (new_state == TCP_SYN_SENT)
-		return e && e->at[STAGE_SYN_SENT];
+		return filters() || (e && e->at[STAGE_SYN_SENT]) || !netns_wanted(netns_of(sk));
 	if (unborn(e, old_state, new_state))
-		return false;
+		return filtered_out(sk) || !netns_wanted(netns_of(sk));
 	return !e || stage < 0 || !stage_wanted(e, new_state) || e->at[stage & 7];
 }
 
 /*
- * The second look at a change, where the first is a function's: the kernel skips
- * a program while it is interrupted, and while it runs any of a kprobe's, all of
- * those. A raw tracepoint's is skipped by its own interruption alone. Softirqs do
- * not nest, so that no more than one of the two is; where tasks preempt programs
- * it may be both (7.2, once), and that is counted. A child's birth has no look
- * before this one.
+ * The second look at a change. The kernel skips a program while it is interrupted,
+ * and while it runs any of a kprobe's, all of those. A raw tracepoint's is skipped by
+ * its own interruption alone. Softirqs do not nest, so that no more than one of the
+ * two is; where tasks preempt programs it may be both (7.2, once), and that is
+ * counted. On the function rungs a child's birth has no look before this one.
  */
 static __always_inline int state_changes_again(struct sock *sk, int old_state, int new_state)
 {
@@ -239,58 +240,9 @@ static __always_inline int state_changes_again(struct sock *sk, int old_state, i
 	if (was_seen(sk, old_state, new_state))
 		return 0;
 	state_changes(sk, old_state, new_state);
-	/* a connect() that the filters leave out is no connect that was missed */
-	if (old_state != TCP_LISTEN && (new_state != TCP_SYN_SENT || endpoint_of(sk)))
+	/* what is tracked by neither look was not missed */
+	if (old_state != TCP_LISTEN && (!is_birth(old_state, new_state) || endpoint_of(sk)))
 		add_one(&counts, COUNT_RESCUED);
-	return 0;
-}
-
-/* The first free place, or the first of all where none is free. While the second
- * program runs it cannot be run for this change, and no note is left that it would
- * take for a later change of a socket at the same address. */
-static __always_inline void note_seen(struct sock *sk, __u32 state)
-{
-	__u32 zero = 0;
-	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
-	struct seen_change *place;
-
-	if (!seen || seen->second_runs)
-		return;
-	place = &seen->change[0];
-	for (int i = 3; i > 0 && place->socket; i--)
-		if (!seen->change[i].socket)
-			place = &seen->change[i];
-	place->state = state;
-	place->socket = (__u64)sk;
-}
-
-static __always_inline bool take_seen(struct seen_changes *seen, struct sock *sk, __u32 state)
-{
-	for (int i = 0; i < 4; i++) {
-		struct seen_change *change = &seen->change[i];
-
-		if (change->socket == (__u64)sk && change->state == state) {
-			change->socket = 0;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The second look at a change, for what the first program was not run for. */
-static __always_inline int state_changed_unseen(struct sock *sk, int old_state, int new_state)
-{
-	__u32 zero = 0;
-	struct seen_changes *seen = bpf_map_lookup_elem(&seen_changes, &zero);
-
-	if (!seen)
-		return 0;
-	seen->second_runs = 1;
-	if (!take_seen(seen, sk, new_state)) {
-		add_one(&counts, COUNT_RESCUED);
-		state_changed(sk, old_state, new_state);
-	}
-	seen->second_runs = 0;
 	return 0;
 }
 

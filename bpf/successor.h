@@ -16,6 +16,10 @@
  * searched to its end. */
 #define CHAIN_LENGTH 64
 
+/* So many timewait sockets do not end between inet_twsk_alloc's look at their
+ * number and this one's. */
+#define MARGIN 1024
+
 static __always_inline bool succeeds(struct sock_common *tw, struct sock_common *was)
 {
 	return READ(tw, skc_hash) == READ(was, skc_hash) &&
@@ -111,6 +115,8 @@ static __always_inline __u8 successor_flags(struct sock *sk, int old_state)
 	if (!bpf_core_field_exists(struct netns_ipv4, tcp_death_row.sysctl_max_tw_buckets))
 		return time_wait_results ? 0 : likely; /* 5.18 to 6.0: it is elsewhere */
 	row = death_row_of(sk);
+	if (likely == ENDPOINT_TIME_WAIT && timewaits_of(row) + MARGIN < READ(row, sysctl_max_tw_buckets))
+		return likely; /* nothing that could have refused it */
 	if (successor(&sk->__sk_common, READ(row, hashinfo)))
 		return likely;
 	if (timewaits_of(row) >= READ(row, sysctl_max_tw_buckets))

@@ -20,9 +20,10 @@ static __always_inline __u32 bucket_of(__u64 ns, const volatile __u64 *bounds)
 	__u32 bucket = 0;
 
 	#pragma unroll
-	for (int i = 0; i < TALLY_BUCKETS - 1; i++)
-		bucket += ns > bounds[i];
-	return bucket & (TALLY_BUCKETS - 1);
+	for (__u32 half = TALLY_BUCKETS / 2; half; half /= 2)
+		if (ns > bounds[bucket + half - 1])
+			bucket += half;
+	return bucket;
 }
 
 /* An IPv4 connection of an IPv6 socket is one of IPv4. */
@@ -58,11 +59,16 @@ static __always_inline struct lives *lives_of(struct endpoint *e, __u8 failure)
 }
 
 /* Atomic, and the map per CPU: see add_one. */
-static __always_inline void add(__u64 *sum, __u64 n) { __sync_fetch_and_add(sum, n); }
+static __always_inline void add(__u64 *sum, __u64 n)
+{
+	if (n)
+		__sync_fetch_and_add(sum, n);
+}
 
-static __always_inline void tally_opened(struct endpoint *e, __u64 born)
+static __always_inline void tally_opened(struct endpoint *e)
 {
 	struct lives *sums = lives_of(e, FAILURE_NONE);
+	__u64 born = e->at[STAGE_SYN_SENT] ?: e->at[STAGE_SYN_RECV];
 	__u64 took = e->at[STAGE_ESTABLISHED] - born;
 
 	if (!sums)
@@ -102,11 +108,22 @@ static __always_inline void tally_successor(struct endpoint *e)
 		tally_time_wait(e->netns, TIME_WAIT_ENTER, TCP_FIN_WAIT2);
 }
 
+/* Of an end that a segment or a timer brings, that has the time. */
+static __always_inline __u64 end_time(struct sock *sk, __u32 last_state)
+{
+	bool fin = READ(sk, __sk_common.skc_flags) & SOCK_DONE;
+
+	if (last_state == TCP_LAST_ACK || last_state == TCP_CLOSING || (last_state == TCP_FIN_WAIT2 && fin))
+		return segment_time(sk);
+	return bpf_ktime_get_ns();
+}
+
 /* Lifetimes are those of connections that stood. */
-static __always_inline void tally_ended(struct sock *sk, struct endpoint *e, __u8 failure)
+static __always_inline void tally_ended(struct sock *sk, struct endpoint *e, __u32 last_state,
+					__u8 failure)
 {
 	struct lives *sums = lives_of(e, failure);
-	__u64 lasted = bpf_ktime_get_boot_ns() - e->at[STAGE_ESTABLISHED];
+	__u64 lasted;
 
 	tally_successor(e);
 	if (!sums)
@@ -114,6 +131,7 @@ static __always_inline void tally_ended(struct sock *sk, struct endpoint *e, __u
 	add(&sums->ended, 1);
 	if (!e->at[STAGE_ESTABLISHED])
 		return;
+	lasted = end_time(sk, last_state) - e->at[STAGE_ESTABLISHED];
 	add(&sums->bytes_sent, payload_sent(sk));
 	add(&sums->bytes_received, payload_received(sk));
 	add(&sums->retransmits, READ((struct tcp_sock *)sk, total_retrans));

@@ -12,19 +12,19 @@
  * Two programs for one tracepoint: the kernel lets no program nest in itself, so
  * that the state changes of a softirq which interrupts the first one pass that by
  * (seen on 6.18: whole bursts). They do not pass by the second: it runs after the
- * first, and takes over what that has not seen.
+ * first, and takes over what that has not seen. On the two rungs before this one
+ * the first look is a function's.
  */
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(raw_tp_inet_sock_set_state, struct sock *sk, int old_state, int new_state)
 {
-	note_seen(sk, new_state);
 	return state_changed(sk, old_state, new_state);
 }
 
 SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(raw_tp_inet_sock_set_state_nested, struct sock *sk, int old_state, int new_state)
+int BPF_PROG(raw_tp_inet_sock_set_state_again, struct sock *sk, int old_state, int new_state)
 {
-	return state_changed_unseen(sk, old_state, new_state);
+	return state_changes_again(sk, old_state, new_state);
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")
@@ -43,13 +43,6 @@ SEC("tracepoint/syscalls/sys_exit_listen")
 int tp_sys_exit_listen(struct sys_exit *ctx)
 {
 	return ctx->result < 0 ? listen_failed(arguments(), ctx->result) : 0;
-}
-
-/* not of this rung alone: a second look on the two rungs before it */
-SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(raw_tp_inet_sock_set_state_again, struct sock *sk, int old_state, int new_state)
-{
-	return state_changes_again(sk, old_state, new_state);
 }
 
 SEC("tracepoint/syscalls/sys_enter_connect")

@@ -42,10 +42,10 @@ func (t *Tracer) createMaps() error {
 	}
 	t.options.apply(spec)
 	t.spec = spec
-	t.kernel, _ = btf.LoadKernelSpec() // without it each program says what is missing
-	mapsOnly := spec.Copy()
+	t.types = btf.NewCache()
+	mapsOnly := *spec
 	mapsOnly.Programs = nil
-	collection, err := ebpf.NewCollection(mapsOnly)
+	collection, err := ebpf.NewCollectionWithOptions(&mapsOnly, ebpf.CollectionOptions{Cache: t.types})
 	if err != nil {
 		return fmt.Errorf("create BPF maps: %w", err)
 	}

@@ -78,7 +78,7 @@ var hooks = []Hook{
 				bpf.BrinkProgRawTpInetSockSetStateAgain,
 			}},
 			{Rung: Tracepoint, Programs: []string{
-				bpf.BrinkProgRawTpInetSockSetState, bpf.BrinkProgRawTpInetSockSetStateNested, // in this order
+				bpf.BrinkProgRawTpInetSockSetState, bpf.BrinkProgRawTpInetSockSetStateAgain, // in this order
 			}},
 		},
 	},

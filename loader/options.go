@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"os"
 
@@ -56,17 +57,26 @@ func preallocate() bool {
 func (o Options) apply(spec *ebpf.CollectionSpec) {
 	first, more := spec.Maps[bpf.BrinkMapEndpoints], spec.Maps[bpf.BrinkMapMoreEndpoints]
 	if preallocate() {
-		first.MaxEntries, more.MaxEntries = 1<<17, 1
+		more.MaxEntries = 1 << 17
 		more.Flags &^= unix.BPF_F_NO_PREALLOC
 	}
+	first.MaxEntries = o.places()
 	if o.Endpoints != 0 {
-		first.MaxEntries = min(first.MaxEntries, o.Endpoints)
 		more.MaxEntries = max(o.Endpoints-first.MaxEntries, 1)
 	}
 	o.applyTally(spec)
 	if o.RingBytes != 0 {
 		spec.Maps[bpf.BrinkMapEvents].MaxEntries = o.RingBytes
 	}
+}
+
+// places is how many endpoints find room without a hash: a power of two.
+func (o Options) places() uint32 {
+	const most = 1 << 15
+	if o.Endpoints == 0 {
+		return most
+	}
+	return min(most, uint32(1)<<(bits.Len32(o.Endpoints)-1))
 }
 
 // constants are the options' values for the programs' read-only data.
@@ -79,6 +89,8 @@ func (o Options) constants() map[string]any {
 		bpf.BrinkVarFilterByNetns:  f.Dynamic || len(f.Netns) > 0,
 		bpf.BrinkVarFilterByCgroup: f.Cgroup != "",
 		bpf.BrinkVarFilterByCidr:   len(f.CIDRs) > 0,
+
+		bpf.BrinkVarLastPlace: o.places() - 1,
 
 		bpf.BrinkVarTally:           o.Tally,
 		bpf.BrinkVarSampleBelow:     sampleBelow(o.SampleRatio),

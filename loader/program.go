@@ -91,16 +91,20 @@ func attachKprobe(attach kprobeFunc, symbol string, p *ebpf.Program) (link.Link,
 // load loads one program by itself, on the shared maps, with constants that fit
 // what has been attached so far.
 func (t *Tracer) load(name string) (*ebpf.Program, error) {
-	spec := t.spec.Copy()
-	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
+	alone := *t.spec
+	alone.Programs = map[string]*ebpf.ProgramSpec{name: t.spec.Programs[name]}
+	spec := alone.Copy()
 	for variable, value := range t.constants(spec.Programs[name]) {
 		if err := spec.Variables[variable].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s: %w", variable, err)
 		}
 	}
+	if !haveCmpxchg() {
+		withoutCmpxchg(spec.Programs[name])
+	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		MapReplacements: t.shared(),
-		Programs:        ebpf.ProgramOptions{KernelTypes: t.kernel},
+		Cache:           t.types,
 	})
 	if err != nil {
 		return nil, err
@@ -124,6 +128,7 @@ func (t *Tracer) shared() map[string]*ebpf.Map {
 // constants tell a program what the hooks attached before it will tell.
 func (t *Tracer) constants(p *ebpf.ProgramSpec) map[string]any {
 	c := t.options.constants()
+	c[bpf.BrinkVarSecondLook] = p.Name == bpf.BrinkProgRawTpInetSockSetStateAgain
 	connect := t.mode(bpf.BrinkHookHOOK_CONNECT)
 	c[bpf.BrinkVarConnectResults] = connect.Rung < Poll
 	c[bpf.BrinkVarConnectBySyscall] = connect.Rung == Tracepoint || p.Type == ebpf.TracePoint

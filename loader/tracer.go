@@ -23,7 +23,7 @@ const idle = 100 * time.Millisecond
 type Tracer struct {
 	options  Options
 	spec     *ebpf.CollectionSpec
-	kernel   *btf.Spec // nil without BTF; read once, for all programs
+	types    *btf.Cache // the kernel's; read once, for all programs
 	maps     map[string]*ebpf.Map
 	ring     *ringbuf.Reader
 	attached []attachment

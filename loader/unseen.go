@@ -19,7 +19,7 @@ func (t *Tracer) unseen(program string, misses uint64) uint64 {
 		return 0
 	}
 	switch program {
-	case bpf.BrinkProgRawTpInetSockSetStateNested, bpf.BrinkProgRawTpInetSockSetStateAgain,
+	case bpf.BrinkProgRawTpInetSockSetStateAgain,
 		bpf.BrinkProgFexitInetCskCloneLock, bpf.BrinkProgKretprobeInetCskCloneLock:
 		return 0
 	case bpf.BrinkProgRawTpInetSockSetState, bpf.BrinkProgFentryTcpSetState, bpf.BrinkProgKprobeTcpSetState:
