@@ -147,7 +147,9 @@ static __always_inline void send_ended(struct sock *sk, struct endpoint *e, __u3
 				       __u32 last_state, __u32 error)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	__u8 failure = failure_of(sk, error, last_state);
+	/* with a zero that the verifier does not know, or it would follow each kind of
+	 * failure through all of what comes */
+	__u8 failure = failure_of(sk, error, last_state) | e->pad[0];
 	struct endpoint_ended *r;
 
 	if (!endpoint_wanted(e))

@@ -14,7 +14,7 @@
 
 /* A chain of the default table holds one or two; one longer than this is not
  * searched to its end. */
-#define CHAIN_LENGTH 64
+#define CHAIN_LENGTH 32
 
 /* So many timewait sockets do not end between inet_twsk_alloc's look at their
  * number and this one's. */

@@ -19,10 +19,11 @@ static __always_inline __u32 bucket_of(__u64 ns, const volatile __u64 *bounds)
 {
 	__u32 bucket = 0;
 
+	/* without a branch, or the verifier would follow each bucket by itself: the
+	 * difference's sign says whether ns is above the bound */
 	#pragma unroll
 	for (__u32 half = TALLY_BUCKETS / 2; half; half /= 2)
-		if (ns > bounds[bucket + half - 1])
-			bucket += half;
+		bucket += half * (__u32)((bounds[bucket + half - 1] - ns) >> 63);
 	return bucket;
 }
 
@@ -100,12 +101,12 @@ static __always_inline void tally_time_wait(__u32 netns, __u8 event, __u8 substa
 
 static __always_inline void tally_successor(struct endpoint *e)
 {
-	if (e->flags & ENDPOINT_TIME_WAIT_OVERFLOW)
-		tally_time_wait(e->netns, TIME_WAIT_OVERFLOW, TCP_TIME_WAIT);
-	else if (e->flags & ENDPOINT_TIME_WAIT)
-		tally_time_wait(e->netns, TIME_WAIT_ENTER, TCP_TIME_WAIT);
-	else if (e->flags & ENDPOINT_TIME_WAIT_FIN_WAIT2)
-		tally_time_wait(e->netns, TIME_WAIT_ENTER, TCP_FIN_WAIT2);
+	__u8 overflow = e->flags & ENDPOINT_TIME_WAIT_OVERFLOW;
+	__u8 orphan = !overflow && e->flags & ENDPOINT_TIME_WAIT_FIN_WAIT2;
+
+	if (overflow || orphan || e->flags & ENDPOINT_TIME_WAIT)
+		tally_time_wait(e->netns, overflow ? TIME_WAIT_OVERFLOW : TIME_WAIT_ENTER,
+				orphan ? TCP_FIN_WAIT2 : TCP_TIME_WAIT);
 }
 
 /* Of an end that a segment or a timer brings, that has the time. */
