@@ -23,8 +23,8 @@ type size struct {
 
 var sizes = map[string]size{
 	"quick":   {rounds: 3, amount: amount{warm: 2000, count: 20_000}, steady: 5 * time.Second, starts: 3},
-	"default": {rounds: 7, others: 3, amount: amount{warm: 2000, count: 40_000}, steady: time.Minute, starts: 7},
-	"full":    {rounds: 11, others: 5, amount: amount{warm: 2000, count: 40_000}, steady: time.Minute, soak: 10_000_000, starts: 11},
+	"default": {rounds: 15, others: 5, amount: amount{warm: 2000, count: 20_000}, steady: time.Minute, starts: 7},
+	"full":    {rounds: 21, others: 9, amount: amount{warm: 2000, count: 20_000}, steady: time.Minute, soak: 10_000_000, starts: 11},
 	guest:     {},
 	inside:    {rounds: 3, amount: amount{warm: 300, count: 3000}},
 }
