@@ -140,8 +140,13 @@ func closes(rung Rung, err error) error {
 // this architecture does not have (arm64 has no open) is left out.
 func (t *Tracer) attachAll(names []string) error {
 	before := len(t.attached)
+	loaded, err := t.loadAll(names)
+	if err != nil {
+		return err
+	}
+	defer closePrograms(loaded) // what found no place
 	for i, name := range names {
-		a, err := t.attach(name)
+		a, err := t.attach(name, loaded)
 		if i > 0 && strings.Contains(name, "@") && errors.Is(err, os.ErrNotExist) {
 			continue
 		}

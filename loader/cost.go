@@ -31,6 +31,22 @@ func (t *Tracer) Costs() (list []ProgramCost) {
 	return list
 }
 
+// Loading is the part of Attach that went into loading programs: fitting them to
+// this kernel, and its verifying and compiling them.
+func (t *Tracer) Loading() time.Duration { return t.loading }
+
+// Verified is how many instructions the kernel's verifier followed in all programs,
+// each as often as it did; 0 before 5.16, which does not say.
+func (t *Tracer) Verified() (n int) {
+	for _, a := range t.attached {
+		if info, err := a.program.Info(); err == nil && !a.again {
+			followed, _ := info.VerifiedInstructions()
+			n += int(followed)
+		}
+	}
+	return n
+}
+
 // EnableStats has the kernel (5.8) time every run of every BPF program of the
 // host until the result is closed.
 func EnableStats() (io.Closer, error) {

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"brink/bpf"
 
@@ -32,28 +35,73 @@ func (t *Tracer) placeOf(name string) (program, at string) {
 
 func (a attachment) close() error { return errors.Join(a.link.Close(), a.program.Close()) }
 
-func (t *Tracer) attach(name string) (a attachment, err error) {
+// attach puts one of the hook table's programs at its place. It is loaded, or at
+// another place already; then the second one is a clone.
+func (t *Tracer) attach(name string, loaded map[string]*ebpf.Program) (a attachment, err error) {
 	program, at := t.placeOf(name)
 	a.name = name
-	if a.program, a.again, err = t.loaded(program); err != nil {
+	if a.program = loaded[program]; a.program != nil {
+		delete(loaded, program) // it is the attachment's now
+	} else if a.program, err = t.attached[t.indexOf(program)].program.Clone(); err != nil {
 		return a, err
+	} else {
+		a.again = true
 	}
-	if a.link, err = linkTo(t.spec.Programs[program], at, a.program); err != nil {
+	a.link, err = linkTo(t.spec.Programs[program], at, a.program)
+	switch {
+	case err == nil:
+	case a.again:
 		a.program.Close()
+	default:
+		loaded[program] = a.program // for its next place
 	}
 	return a, err
 }
 
-// loaded is the program, loaded now unless it is at another place already.
-func (t *Tracer) loaded(program string) (p *ebpf.Program, again bool, err error) {
-	for _, a := range t.attached {
-		if other, _ := t.placeOf(a.name); other == program {
-			p, err = a.program.Clone()
-			return p, true, err
+// indexOf is the first place where a program is attached; -1 if nowhere.
+func (t *Tracer) indexOf(program string) int {
+	return slices.IndexFunc(t.attached, func(a attachment) bool {
+		other, _ := t.placeOf(a.name)
+		return other == program
+	})
+}
+
+// loadAll loads a way's programs, but for those that are attached somewhere already,
+// side by side: the kernel verifies as many at a time as it has CPUs, and that takes
+// most of the time. An error is the first one's that was refused.
+func (t *Tracer) loadAll(names []string) (map[string]*ebpf.Program, error) {
+	begun := time.Now()
+	defer func() { t.loading += time.Since(begun) }()
+	var programs []string
+	for _, name := range names {
+		program, _ := t.placeOf(name)
+		if t.indexOf(program) < 0 && !slices.Contains(programs, program) {
+			programs = append(programs, program)
 		}
 	}
-	p, err = t.load(program)
-	return p, false, err
+	results, errs := make([]*ebpf.Program, len(programs)), make([]error, len(programs))
+	var all sync.WaitGroup
+	for i, program := range programs {
+		all.Go(func() { results[i], errs[i] = t.load(program) })
+	}
+	all.Wait()
+	loaded := map[string]*ebpf.Program{}
+	for i, p := range results {
+		if errs[i] == nil {
+			loaded[programs[i]] = p
+		}
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		closePrograms(loaded)
+		return nil, errs[i]
+	}
+	return loaded, nil
+}
+
+func closePrograms(list map[string]*ebpf.Program) {
+	for _, p := range list {
+		p.Close()
+	}
 }
 
 func linkTo(spec *ebpf.ProgramSpec, at string, p *ebpf.Program) (link.Link, error) {

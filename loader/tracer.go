@@ -31,6 +31,7 @@ type Tracer struct {
 	blocked  error
 	closed   map[Rung]error // rungs that this kernel does not have at all
 	record   ringbuf.Record
+	loading  time.Duration
 }
 
 // Modes are all hooks in the table's order, with the rung that each is on.

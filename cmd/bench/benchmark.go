@@ -40,6 +40,7 @@ type benchmark struct {
 	rounds  []round
 	steady  *round
 	starts  []float64 // milliseconds
+	attach  attach
 	soak    *soak
 	scale   *scale
 	golang  []goRow

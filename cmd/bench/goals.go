@@ -13,9 +13,9 @@ type goal struct {
 	AtMost   float64 `json:"at_most"`
 	Unit     string  `json:"unit,omitempty"`
 	Met      bool    `json:"met"`
-	// Hollow is the part of Measured that the kernel takes for calling programs
-	// which do nothing; 0 where that was not measured.
-	Hollow float64 `json:"hollow,omitempty"`
+	// Limit is what was measured of the parts that Measured mostly consists of, in
+	// the same unit.
+	Limit string `json:"limited_by,omitempty"`
 }
 
 func newGoal(what string, measured, atMost float64, unit string) goal {
@@ -39,7 +39,9 @@ func (b *benchmark) judge(rows []row) (goals []goal) {
 				float64(s.Lost), 0, "records"))
 	}
 	if len(b.starts) > 0 {
-		goals = append(goals, newGoal("start until attached", spreadOf(b.starts).Median, 300, "ms"))
+		g := newGoal("start until attached", spreadOf(b.starts).Median, 300, "ms")
+		g.Limit = b.attach.String()
+		goals = append(goals, g)
 	}
 	if b.soak != nil {
 		goals = append(goals, b.soak.goals()...)
@@ -68,34 +70,30 @@ func addedGoals(rows []row) (goals []goal) {
 	base, _ := find(rows, loads[0].name, untraced)
 	peer, ok := find(rows, loads[0].name, tcplife)
 	empty, _ := find(rows, loads[0].name, hollow)
+	add := func(w row, what string, atMost, of float64, unit string) {
+		g := newGoal(w.Tracer+": added, of "+what, w.Added.Median/of, atMost, unit)
+		if empty.Rounds > 0 {
+			g.Limit = fmt.Sprintf("empty programs at its places %.3g, its own process %.3g", empty.Added.Median/of, w.TracerCPU.Median/of)
+		}
+		goals = append(goals, g)
+	}
 	for _, g := range []struct {
 		tracer string
 		atMost float64
 	}{{agent, 1. / 10}, {jsonLines, 1. / 5}, {filtered, 1. / 20}} {
 		if w, found := find(rows, loads[0].name, g.tracer); found && ok {
-			goal := newGoal(g.tracer+": added, of what tcplife adds", w.Added.Median/peer.Added.Median, g.atMost, "")
-			goal.Hollow = empty.Added.Median / peer.Added.Median
-			goals = append(goals, goal)
+			add(w, "what tcplife adds", g.atMost, peer.Added.Median, "")
 		}
 	}
 	if w, found := find(rows, loads[0].name, agent); found {
-		goal := newGoal(agent+": added, of the untraced cost", 100*w.Added.Median/base.Cost.Median, 5, "%")
-		goal.Hollow = 100 * empty.Added.Median / base.Cost.Median
-		goals = append(goals, goal)
+		add(w, "the untraced cost", 5, base.Cost.Median/100, "%")
 	}
 	return goals
 }
 
-func (g goal) hollow() string {
-	if g.Hollow == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.4g", g.Hollow)
-}
-
 func printGoals(w io.Writer, goals []goal) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\ngoal\tmeasured\thollow\tat most\t\t")
+	fmt.Fprintln(t, "\ngoal\tmeasured\tat most\t\t\tlimited by")
 	for _, g := range goals {
 		met := "met"
 		if !g.Met {
@@ -104,7 +102,7 @@ func printGoals(w io.Writer, goals []goal) {
 				met = fmt.Sprintf("not met: %.1f × too much", g.Measured/g.AtMost)
 			}
 		}
-		fmt.Fprintf(t, "%s\t%.4g\t%s\t%.4g\t%s\t%s\n", g.What, g.Measured, g.hollow(), g.AtMost, g.Unit, met)
+		fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%s\t%s\t%s\n", g.What, g.Measured, g.AtMost, g.Unit, met, g.Limit)
 	}
 	t.Flush()
 }

@@ -93,7 +93,7 @@ func (b *benchmark) report(w io.Writer) error {
 	printGoRows(w, b.golang)
 	printGoals(w, goals)
 	return writeJSON(b.settings.out, map[string]any{
-		"rows": rows, "rounds": b.rounds, "goals": goals, "steady": b.steady, "start_ms": b.starts, "soak": b.soak, "scale": b.scale, "go": b.golang,
+		"rows": rows, "rounds": b.rounds, "goals": goals, "steady": b.steady, "start_ms": b.starts, "attach": b.attach, "soak": b.soak, "scale": b.scale, "go": b.golang,
 	})
 }
 

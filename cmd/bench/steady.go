@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"time"
+
+	"brink/loader"
 )
 
 // runSteady keeps all CPUs busy with nothing but connections for a minute.
@@ -42,5 +45,38 @@ func (b *benchmark) runStarts(ctx context.Context) error {
 		}
 	}
 	b.say("start: %.0f ms", spreadOf(b.starts).Median)
+	return b.runAttach()
+}
+
+// attach is what the agent's start mostly consists of.
+type attach struct {
+	Milliseconds float64 `json:"ms"`
+	Loading      float64 `json:"loading_ms"`            // of programs, the kernel's verifier included
+	Verified     int     `json:"verified_instructions"` // that it followed
+}
+
+func (a attach) String() string {
+	return fmt.Sprintf("attaching %.0f, in it loading programs %.0f (the verifier follows %d instructions)", a.Milliseconds, a.Loading, a.Verified)
+}
+
+// runAttach attaches the agent's programs in this process.
+func (b *benchmark) runAttach() error {
+	rung, err := loader.ParseRung(b.rung)
+	if err != nil {
+		return err
+	}
+	var whole, loading []float64
+	for range b.size.starts {
+		begun := time.Now()
+		t, err := loader.Attach(loader.Options{Best: rung, Tally: true})
+		if err != nil {
+			return err
+		}
+		whole = append(whole, float64(time.Since(begun))/1e6)
+		loading = append(loading, float64(t.Loading())/1e6)
+		b.attach.Verified = t.Verified()
+		t.Close()
+	}
+	b.attach.Milliseconds, b.attach.Loading = spreadOf(whole).Median, spreadOf(loading).Median
 	return nil
 }
