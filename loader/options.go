@@ -23,7 +23,7 @@ type Options struct {
 	States bool
 	// RingBytes is the size of the ring buffer, a power of two; 0 is 16 MiB.
 	RingBytes uint32
-	// Endpoints is how many endpoints are tracked at once; 0 is some 2^20 where a
+	// Endpoints is how many endpoints are tracked at once; 0 is some 2^21 where a
 	// map may grow on demand (6.1), else 2^17, which are allocated at once.
 	Endpoints uint32
 	Filter    Filter
