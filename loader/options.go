@@ -32,6 +32,8 @@ type Options struct {
 	// connections: those that OpenTelemetry's TraceIDRatioBased would keep.
 	Tally       bool
 	SampleRatio float64
+	// Hollow attaches programs that do nothing: what calling them costs, and no more.
+	Hollow bool
 }
 
 // Filter narrows what the kernel programs tell. Conditions are joined by "and",

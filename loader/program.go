@@ -12,6 +12,7 @@ import (
 	"brink/bpf"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -147,7 +148,9 @@ func (t *Tracer) load(name string) (*ebpf.Program, error) {
 			return nil, fmt.Errorf("set %s: %w", variable, err)
 		}
 	}
-	if !haveCmpxchg() {
+	if t.options.Hollow {
+		spec.Programs[name].Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+	} else if !haveCmpxchg() {
 		withoutCmpxchg(spec.Programs[name])
 	}
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

@@ -42,7 +42,7 @@ func parseSettings(args []string) (s settings, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&s.brink, "brink", "bin/brink", "the brink to measure")
 	f.StringVar(&s.out, "out", "", "where the results go; brink-report/bench.json, or profile.json or guest.json there")
-	f.StringVar(&s.size, "size", "default", "quick, default, full (with the rows of a million sockets), or guest (an emulated one, in which instructions are counted)")
+	f.StringVar(&s.size, "size", "default", "quick, default, full (with ten million connections in a row, and a million sockets at once), or guest (an emulated one, in which instructions are counted)")
 	f.StringVar(&s.rows, "rows", "", "only these parts, by comma: loads, start, steady, soak, scale, or a kind of load: time_wait, reset, refused")
 	f.StringVar(&s.tracers, "tracers", "", "only these tracers, by comma (untraced always runs)")
 	f.BoolVar(&s.profile, "profile", false, "run time of each BPF program instead, one round")

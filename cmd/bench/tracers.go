@@ -28,9 +28,9 @@ func tracers(ctx context.Context, brink, rungs string, p peers) (list []tracer, 
 		list = append(list, agent,
 			traceTracer(jsonLines, brink, rung, "--json"),
 			traceTracer(plainText, brink, rung),
-			traceTracer(filtered, brink, rung, "--json", "--port", "1"))
+			traceTracer(filtered, brink, rung, "--json", "--port", "1"),
+			hollowTracer(rung))
 	}
-	list = append(list, hollowTracer()...)
 	return append(list, p.tracers()...), nil
 }
 
