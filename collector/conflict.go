@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"iter"
 	"net/netip"
 	"time"
 
@@ -115,19 +114,9 @@ func (b *BindConflict) Visit(v Visitor) {
 	b.Owner.visit(v)
 	visitNetns(v, b.Netns)
 	if len(b.Holders) > 0 {
-		v.List(KeyHolders, b.visitHolders())
+		v.List(KeyHolders, len(b.Holders), func(i int, v Visitor) { b.Holders[i].visit(v) })
 	}
 	if b.Unnamed > 0 {
 		v.Uint(KeyUnnamed, uint64(b.Unnamed))
-	}
-}
-
-func (b *BindConflict) visitHolders() iter.Seq[func(Visitor)] {
-	return func(yield func(func(Visitor)) bool) {
-		for i := range b.Holders {
-			if !yield(b.Holders[i].visit) {
-				return
-			}
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"iter"
 	"net/netip"
 	"time"
 
@@ -44,9 +43,8 @@ type Visitor interface {
 	Time(key string, value time.Time)
 	// Object tells one nested object.
 	Object(key string, visit func(Visitor))
-	// List tells a list of nested objects, each by a function that visits it and
-	// is called before the next one comes.
-	List(key string, items iter.Seq[func(Visitor)])
+	// List tells a list of n nested objects, the i-th by item.
+	List(key string, n int, item func(i int, v Visitor))
 }
 
 // A Writer is a Visitor that writes values down at once, and so can do without

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"iter"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +62,7 @@ func (c *Connection) Visit(v Visitor) {
 	c.Owner.visit(v)
 	visitNetns(v, c.Netns)
 	if c.nStates > 0 {
-		v.List(KeyStates, c.visitStates())
+		v.List(KeyStates, c.nStates, c.visitState)
 	}
 	visitErrorType(v, c.Errno)
 	visitErrno(v, c.Errno)
@@ -79,19 +78,8 @@ func (c *Connection) Visit(v Visitor) {
 	visitTrue(v, KeyAbandoned, c.Abandoned)
 }
 
-func (c *Connection) visitStates() iter.Seq[func(Visitor)] {
-	return func(yield func(func(Visitor)) bool) {
-		i := 0
-		one := func(v Visitor) { c.states[i].visit(v) } // one function for all: it is called before the next
-		for ; i < c.nStates; i++ {
-			if !yield(one) {
-				return
-			}
-		}
-	}
-}
-
-func (s *StateAt) visit(v Visitor) {
+func (c *Connection) visitState(i int, v Visitor) {
+	s := &c.states[i]
 	v.String(KeyState, s.State.String())
 	v.Int("at_ns", int64(s.At))
 }

@@ -171,17 +171,12 @@ func visitMode(v collector.Visitor, m loader.Mode) {
 	if m.Lost != "" {
 		v.String("not_seen", m.Lost)
 	}
-	v.List("refused", func(yield func(func(collector.Visitor)) bool) {
-		for _, r := range m.Refusals {
-			if !yield(func(v collector.Visitor) {
-				v.String("mode", r.Rung.String())
-				v.String("reason", r.Reason)
-				if todo := loader.Remedy(r.Rung, r.Reason); todo != "" {
-					v.String("todo", todo)
-				}
-			}) {
-				return
-			}
+	v.List("refused", len(m.Refusals), func(i int, v collector.Visitor) {
+		r := m.Refusals[i]
+		v.String("mode", r.Rung.String())
+		v.String("reason", r.Reason)
+		if todo := loader.Remedy(r.Rung, r.Reason); todo != "" {
+			v.String("todo", todo)
 		}
 	})
 }

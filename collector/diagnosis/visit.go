@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"iter"
 	"net/netip"
 
 	"brink/collector"
@@ -36,18 +35,8 @@ func (f *Finding) Visit(v collector.Visitor) {
 	if len(f.Fixes) > 0 {
 		f.Fixes[0].visit(v)
 	}
-	if len(f.Fixes) > 1 {
-		v.List("alternatives", visitFixes(f.Fixes[1:]))
-	}
-}
-
-func visitFixes(fixes []Fix) iter.Seq[func(collector.Visitor)] {
-	return func(yield func(func(collector.Visitor)) bool) {
-		for _, fix := range fixes {
-			if !yield(fix.visit) {
-				return
-			}
-		}
+	if others := len(f.Fixes) - 1; others > 0 {
+		v.List("alternatives", others, func(i int, v collector.Visitor) { f.Fixes[1+i].visit(v) })
 	}
 }
 

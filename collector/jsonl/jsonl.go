@@ -9,7 +9,6 @@ package jsonl
 import (
 	"encoding/hex"
 	"io"
-	"iter"
 	"math"
 	"net/netip"
 	"strconv"
@@ -64,28 +63,26 @@ type encoder struct {
 	clock clock
 }
 
-func (e *encoder) key(key string) {
-	if c := e.b[len(e.b)-1]; c != '{' {
-		e.b = append(e.b, ',')
+// after is the line so far and a key, for the value to be put after. All goes
+// through slices in registers: e is written to once a field.
+func (e *encoder) after(key string) []byte {
+	b := e.b
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
 	}
-	e.b = append(e.b, '"')
-	e.b = append(e.b, key...)
-	e.b = append(e.b, '"', ':')
+	return append(append(append(b, '"'), key...), '"', ':')
 }
 
 func (e *encoder) String(key, value string) {
-	e.key(key)
-	e.b = appendString(e.b, value)
+	e.b = appendString(e.after(key), value)
 }
 
 func (e *encoder) Int(key string, value int64) {
-	e.key(key)
-	e.b = strconv.AppendInt(e.b, value, 10)
+	e.b = strconv.AppendInt(e.after(key), value, 10)
 }
 
 func (e *encoder) Uint(key string, value uint64) {
-	e.key(key)
-	e.b = strconv.AppendUint(e.b, value, 10)
+	e.b = strconv.AppendUint(e.after(key), value, 10)
 }
 
 // Float leaves out what JSON has no word for: infinity and NaN.
@@ -93,61 +90,50 @@ func (e *encoder) Float(key string, value float64) {
 	if math.IsInf(value, 0) || math.IsNaN(value) {
 		return
 	}
-	e.key(key)
-	e.b = strconv.AppendFloat(e.b, value, 'g', -1, 64)
+	e.b = strconv.AppendFloat(e.after(key), value, 'g', -1, 64)
 }
 
 func (e *encoder) Bool(key string, value bool) {
-	e.key(key)
-	e.b = strconv.AppendBool(e.b, value)
+	e.b = strconv.AppendBool(e.after(key), value)
 }
 
 func (e *encoder) Time(key string, value time.Time) {
-	e.key(key)
-	e.b = e.clock.append(e.b, value)
+	e.b = e.clock.append(e.after(key), value)
 }
 
 // Addr implements collector.Writer.
 func (e *encoder) Addr(key string, value netip.Addr) {
-	e.key(key)
+	b := e.after(key)
 	if value.Zone() != "" { // a name, which may hold any byte
-		e.b = appendString(e.b, value.String())
+		e.b = appendString(b, value.String())
 		return
 	}
-	e.b = append(e.b, '"')
-	e.b = value.AppendTo(e.b)
-	e.b = append(e.b, '"')
+	e.b = append(value.AppendTo(append(b, '"')), '"')
 }
 
 // Bytes implements collector.Writer.
 func (e *encoder) Bytes(key string, value []byte) {
-	e.key(key)
-	e.b = appendString(e.b, value)
+	e.b = appendString(e.after(key), value)
 }
 
 func (e *encoder) hex(key string, value []byte) {
-	e.key(key)
-	e.b = append(e.b, '"')
-	e.b = hex.AppendEncode(e.b, value)
-	e.b = append(e.b, '"')
+	e.b = append(hex.AppendEncode(append(e.after(key), '"'), value), '"')
 }
 
 func (e *encoder) Object(key string, visit func(collector.Visitor)) {
-	e.key(key)
-	e.b = append(e.b, '{')
+	e.b = append(e.after(key), '{')
 	visit(e)
 	e.b = append(e.b, '}')
 }
 
-func (e *encoder) List(key string, items iter.Seq[func(collector.Visitor)]) {
-	e.key(key)
-	e.b = append(e.b, '[')
-	for visit := range items {
-		if e.b[len(e.b)-1] == '}' {
+func (e *encoder) List(key string, n int, item func(int, collector.Visitor)) {
+	e.b = append(e.after(key), '[')
+	for i := range n {
+		if i > 0 {
 			e.b = append(e.b, ',')
 		}
 		e.b = append(e.b, '{')
-		visit(e)
+		item(i, e)
 		e.b = append(e.b, '}')
 	}
 	e.b = append(e.b, ']')

@@ -28,7 +28,7 @@ func (a *Account) Visit(v collector.Visitor) {
 	if a.Reason != "" {
 		v.String("reason", a.Reason)
 	}
-	v.List("destinations", a.visitDestinations)
+	v.List("destinations", len(a.Destinations), func(i int, v collector.Visitor) { a.Destinations[i].visit(v) })
 	if a.Other != (Destination{}) {
 		v.Object("other_destinations", a.Other.visitCounts)
 	}
@@ -80,14 +80,6 @@ func (s Sources) visit(v collector.Visitor) {
 	v.String("left_early", string(s.LeftEarly))
 	v.String("reused_connect", string(s.ReusedConnect))
 	v.String("reused_syn", string(s.ReusedSYN))
-}
-
-func (a *Account) visitDestinations(yield func(func(collector.Visitor)) bool) {
-	for i := range a.Destinations {
-		if !yield(a.Destinations[i].visit) {
-			return
-		}
-	}
 }
 
 // The service's port is the peer's at the client's end, and local at the server's.

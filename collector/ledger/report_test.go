@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"encoding/json"
-	"iter"
 	"testing"
 	"time"
 
@@ -23,12 +22,11 @@ func (k keys) Object(key string, f func(collector.Visitor)) {
 	f(o)
 	k[key] = o
 }
-func (k keys) List(key string, items iter.Seq[func(collector.Visitor)]) {
-	list := []keys{}
-	for f := range items {
-		o := keys{}
-		f(o)
-		list = append(list, o)
+func (k keys) List(key string, n int, item func(int, collector.Visitor)) {
+	list := make([]keys, n)
+	for i := range list {
+		list[i] = keys{}
+		item(i, list[i])
 	}
 	k[key] = list
 }

@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"iter"
 	"math"
 	"strings"
 	"time"
@@ -104,12 +103,12 @@ func (a *attributes) Time(string, time.Time) {}
 
 // List implements collector.Visitor. States are not visited: the connection
 // lists them more cheaply (see encoder.state).
-func (a *attributes) List(key string, items iter.Seq[func(collector.Visitor)]) {
+func (a *attributes) List(key string, n int, item func(int, collector.Visitor)) {
 	if key != collector.KeyHolders || a.holder == nil {
 		return
 	}
-	for visit := range items {
-		a.holder(visit)
+	for i := range n {
+		a.holder(func(v collector.Visitor) { item(i, v) })
 	}
 }
 
