@@ -23,9 +23,9 @@ type BrinkBindOptions struct {
 }
 
 type BrinkCall struct {
-	_    structs.HostLayout
-	Task uint64
-	Hook uint64
+	_       structs.HostLayout
+	Key     uint64
+	Entered BrinkEntered
 }
 
 type BrinkCidr struct {
@@ -304,6 +304,7 @@ type BrinkStormKey struct {
 type BrinkSynSegment struct {
 	_        structs.HostLayout
 	Listener uint64
+	Skb      uint64
 	Requests uint32
 	Waiting  uint32
 }
@@ -371,6 +372,7 @@ const (
 	BrinkMapFilterCidr                        = "filter_cidr"
 	BrinkMapFilterNetns                       = "filter_netns"
 	BrinkMapHits                              = "hits"
+	BrinkMapMoreCalls                         = "more_calls"
 	BrinkMapMoreEndpoints                     = "more_endpoints"
 	BrinkMapOverflowed                        = "overflowed"
 	BrinkMapReused                            = "reused"
@@ -413,7 +415,6 @@ const (
 	BrinkProgKprobeInetBind                   = "kprobe_inet_bind"
 	BrinkProgKprobeInetCskGetPort             = "kprobe_inet_csk_get_port"
 	BrinkProgKprobeInetCskListenStart         = "kprobe_inet_csk_listen_start"
-	BrinkProgKprobeInetHashConnect            = "kprobe_inet_hash_connect"
 	BrinkProgKprobeInetTwskAlloc              = "kprobe_inet_twsk_alloc"
 	BrinkProgKprobeInetTwskKill               = "kprobe_inet_twsk_kill"
 	BrinkProgKprobeNfConntrackAlloc           = "kprobe_nf_conntrack_alloc"
@@ -563,7 +564,6 @@ type BrinkProgramSpecs struct {
 	KprobeInetBind                   *ebpf.ProgramSpec `ebpf:"kprobe_inet_bind"`
 	KprobeInetCskGetPort             *ebpf.ProgramSpec `ebpf:"kprobe_inet_csk_get_port"`
 	KprobeInetCskListenStart         *ebpf.ProgramSpec `ebpf:"kprobe_inet_csk_listen_start"`
-	KprobeInetHashConnect            *ebpf.ProgramSpec `ebpf:"kprobe_inet_hash_connect"`
 	KprobeInetTwskAlloc              *ebpf.ProgramSpec `ebpf:"kprobe_inet_twsk_alloc"`
 	KprobeInetTwskKill               *ebpf.ProgramSpec `ebpf:"kprobe_inet_twsk_kill"`
 	KprobeNfConntrackAlloc           *ebpf.ProgramSpec `ebpf:"kprobe_nf_conntrack_alloc"`
@@ -632,6 +632,7 @@ type BrinkMapSpecs struct {
 	FilterCidr       *ebpf.MapSpec `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.MapSpec `ebpf:"filter_netns"`
 	Hits             *ebpf.MapSpec `ebpf:"hits"`
+	MoreCalls        *ebpf.MapSpec `ebpf:"more_calls"`
 	MoreEndpoints    *ebpf.MapSpec `ebpf:"more_endpoints"`
 	Overflowed       *ebpf.MapSpec `ebpf:"overflowed"`
 	Reused           *ebpf.MapSpec `ebpf:"reused"`
@@ -697,6 +698,7 @@ type BrinkMaps struct {
 	FilterCidr       *ebpf.Map `ebpf:"filter_cidr"`
 	FilterNetns      *ebpf.Map `ebpf:"filter_netns"`
 	Hits             *ebpf.Map `ebpf:"hits"`
+	MoreCalls        *ebpf.Map `ebpf:"more_calls"`
 	MoreEndpoints    *ebpf.Map `ebpf:"more_endpoints"`
 	Overflowed       *ebpf.Map `ebpf:"overflowed"`
 	Reused           *ebpf.Map `ebpf:"reused"`
@@ -719,6 +721,7 @@ func (m *BrinkMaps) Close() error {
 		m.FilterCidr,
 		m.FilterNetns,
 		m.Hits,
+		m.MoreCalls,
 		m.MoreEndpoints,
 		m.Overflowed,
 		m.Reused,
@@ -793,7 +796,6 @@ type BrinkPrograms struct {
 	KprobeInetBind                   *ebpf.Program `ebpf:"kprobe_inet_bind"`
 	KprobeInetCskGetPort             *ebpf.Program `ebpf:"kprobe_inet_csk_get_port"`
 	KprobeInetCskListenStart         *ebpf.Program `ebpf:"kprobe_inet_csk_listen_start"`
-	KprobeInetHashConnect            *ebpf.Program `ebpf:"kprobe_inet_hash_connect"`
 	KprobeInetTwskAlloc              *ebpf.Program `ebpf:"kprobe_inet_twsk_alloc"`
 	KprobeInetTwskKill               *ebpf.Program `ebpf:"kprobe_inet_twsk_kill"`
 	KprobeNfConntrackAlloc           *ebpf.Program `ebpf:"kprobe_nf_conntrack_alloc"`
@@ -884,7 +886,6 @@ func (p *BrinkPrograms) Close() error {
 		p.KprobeInetBind,
 		p.KprobeInetCskGetPort,
 		p.KprobeInetCskListenStart,
-		p.KprobeInetHashConnect,
 		p.KprobeInetTwskAlloc,
 		p.KprobeInetTwskKill,
 		p.KprobeNfConntrackAlloc,

@@ -23,12 +23,12 @@ static __always_inline void refuse_port_choice(struct sock *sk, struct refused *
 
 static __always_inline int port_chosen(struct sock *sk, long result)
 {
-	struct refused r = {};
+	if (result == -EADDRNOTAVAIL) {
+		struct refused r = {};
 
-	if (result != -EADDRNOTAVAIL)
-		return 0;
-	refusal_of(sk, &r);
-	refuse_port_choice(sk, &r, READ(sk, __sk_common.skc_num));
+		refusal_of(sk, &r);
+		refuse_port_choice(sk, &r, READ(sk, __sk_common.skc_num));
+	}
 	return 0;
 }
 
@@ -111,7 +111,7 @@ static __always_inline int connect_returned(struct sock *sk, const void *address
  * told once, by the outer function. */
 static __always_inline int connect4_returned(struct sock *sk, const void *address, long result)
 {
-	if (READ(sk, __sk_common.skc_family) == AF_INET6)
+	if (result >= 0 || READ(sk, __sk_common.skc_family) == AF_INET6)
 		return 0;
 	return connect_returned(sk, address, false, result);
 }

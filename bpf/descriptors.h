@@ -16,27 +16,25 @@ static __always_inline __u32 netns_of_task(struct task_struct *task)
 
 static __always_inline int descriptor_taken(long result)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct refused r = {};
+	if (result == -EMFILE) {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		struct refused r = {.netns = netns_of_task(task)};
 
-	if (result != -EMFILE)
-		return 0;
-	r.netns = netns_of_task(task);
-	/* every number below the limit is taken */
-	r.used = r.max = BPF_CORE_READ(task, signal, rlim[RLIMIT_NOFILE].rlim_cur);
-	refuse_current(&r, HOOK_DESCRIPTORS, LIMIT_FILE_DESCRIPTORS, EMFILE);
+		/* every number below the limit is taken */
+		r.used = r.max = BPF_CORE_READ(task, signal, rlim[RLIMIT_NOFILE].rlim_cur);
+		refuse_current(&r, HOOK_DESCRIPTORS, LIMIT_FILE_DESCRIPTORS, EMFILE);
+	}
 	return 0;
 }
 
 /* alloc_empty_file: the host's files, which user space counts. */
 static __always_inline int file_allocated(long result)
 {
-	struct refused r = {};
+	if (result == -ENFILE) {
+		struct refused r = {.netns = netns_of_task((void *)bpf_get_current_task())};
 
-	if (result != -ENFILE)
-		return 0;
-	r.netns = netns_of_task((void *)bpf_get_current_task());
-	refuse_current(&r, HOOK_FILE_TABLE, LIMIT_FILE_TABLE, ENFILE);
+		refuse_current(&r, HOOK_FILE_TABLE, LIMIT_FILE_TABLE, ENFILE);
+	}
 	return 0;
 }
 

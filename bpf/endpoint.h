@@ -90,8 +90,7 @@ static __always_inline struct endpoint *born_established(struct sock *sk)
 		return NULL;
 	if (handshake)
 		e.at[STAGE_SYN_RECV] = (tally ? segment_time(sk) : now()) - handshake;
-	track(sk, &e);
-	return endpoint_of(sk);
+	return track(sk, &e) ?: endpoint_of(sk);
 }
 
 static __always_inline void born_listener(struct sock *sk)

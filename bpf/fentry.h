@@ -29,7 +29,7 @@ static __always_inline long returned(unsigned long long *ctx, int args)
 SEC("fentry/tcp_set_state")
 int BPF_PROG(fentry_tcp_set_state, struct sock *sk, int state)
 {
-	return state_changes(sk, BPF_CORE_READ(sk, __sk_common.skc_state), state);
+	return state_changes(sk, sk->__sk_common.skc_state, state);
 }
 
 SEC("fexit/inet_csk_clone_lock")
@@ -143,15 +143,15 @@ int BPF_PROG(fexit_nf_conntrack_confirm, struct sk_buff *skb)
 }
 
 SEC("fentry/tcp_conn_request")
-int BPF_PROG(fentry_tcp_conn_request, void *ops, void *af_ops, struct sock *sk)
+int BPF_PROG(fentry_tcp_conn_request, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
 {
-	return syn_entered(sk);
+	return syn_entered(sk, skb);
 }
 
 SEC("fexit/tcp_conn_request")
-int BPF_PROG(fexit_tcp_conn_request, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+int BPF_PROG(fexit_tcp_conn_request)
 {
-	return syn_left(sk, skb);
+	return syn_left();
 }
 
 SEC("fexit/tcp_v4_syn_recv_sock")

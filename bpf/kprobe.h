@@ -12,7 +12,7 @@
 SEC("kprobe/tcp_set_state")
 int BPF_KPROBE(kprobe_tcp_set_state, struct sock *sk, int state)
 {
-	return state_changes(sk, BPF_CORE_READ(sk, __sk_common.skc_state), state);
+	return state_changes(sk, READ(sk, __sk_common.skc_state), state);
 }
 
 SEC("kretprobe/inet_csk_clone_lock")
@@ -67,18 +67,16 @@ int BPF_KRETPROBE(kretprobe_tcp_v6_connect, int result)
 	return connect_returned((struct sock *)e.first, (void *)e.second, false, result);
 }
 
-SEC("kprobe/__inet_hash_connect")
-int BPF_KPROBE(kprobe_inet_hash_connect, void *death_row, struct sock *sk)
-{
-	return enter(CALL_PORT_CHOICE, sk, NULL, 0);
-}
-
+/* one of the two before is under way, for the same socket */
 SEC("kretprobe/__inet_hash_connect")
 int BPF_KRETPROBE(kretprobe_inet_hash_connect, int result)
 {
-	struct entered e;
+	struct entered *e;
 
-	return leave(CALL_PORT_CHOICE, &e) ? port_chosen((struct sock *)e.first, result) : 0;
+	if (result != -EADDRNOTAVAIL)
+		return 0;
+	e = inside(CALL_CONNECT4) ?: inside(CALL_CONNECT6);
+	return e ? port_chosen((struct sock *)e->first, result) : missed();
 }
 
 SEC("kretprobe/inet_csk_accept")
@@ -224,22 +222,19 @@ int BPF_KRETPROBE(kretprobe_nf_conntrack_confirm, int verdict)
 	return conntrack_confirmed((struct sk_buff *)e.first, verdict);
 }
 
+/* always in a softirq, as tcp_timewait_state_process below: its own per-CPU slot
+ * carries the arguments */
 SEC("kprobe/tcp_conn_request")
 int BPF_KPROBE(kprobe_tcp_conn_request, void *ops, void *af_ops, struct sock *sk,
 	       struct sk_buff *skb)
 {
-	enter(CALL_CONN_REQUEST, sk, skb, 0);
-	return syn_entered(sk);
+	return syn_entered(sk, skb);
 }
 
 SEC("kretprobe/tcp_conn_request")
 int BPF_KRETPROBE(kretprobe_tcp_conn_request)
 {
-	struct entered e;
-
-	if (!leave(CALL_CONN_REQUEST, &e))
-		return 0;
-	return syn_left((struct sock *)e.first, (struct sk_buff *)e.second);
+	return syn_left();
 }
 
 SEC("kprobe/tcp_v4_syn_recv_sock")
@@ -313,7 +308,6 @@ int BPF_KRETPROBE(kretprobe_tcp_twsk_unique, int result)
 	return timewait_unique((struct inet_timewait_sock *)e.first, result);
 }
 
-/* always in a softirq: its own per-CPU slot carries the argument */
 SEC("kprobe/tcp_timewait_state_process")
 int BPF_KPROBE(kprobe_tcp_timewait_state_process, struct inet_timewait_sock *tw)
 {

@@ -82,28 +82,33 @@ struct {
 } storms SEC(".maps");
 
 /*
- * What was seen on a call's entry, for the program that sees only its result.
- * The function is part of the key because calls nest (tcp_v6_connect calls
- * __inet_hash_connect). A softirq that interrupts a task inside the same
- * function takes its entry away: that return then counts as missed.
+ * What was seen on a call's entry, for the program that sees only its result, in
+ * a place as an endpoint has, or in the hash if that is taken. See calls.h.
  */
-struct call {
-	__u64 task; /* bpf_get_current_pid_tgid */
-	__u64 hook; /* enum of calls.h */
-};
-
 struct entered {
 	__u64 first;
 	__u64 second;
 	__u64 third;
 };
 
+struct call {
+	__u64	       key; /* the task's address, and which function; 0: free */
+	struct entered entered;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct call);
+} calls SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16 * 1024);
-	__type(key, struct call);
+	__type(key, __u64);
 	__type(value, struct entered);
-} calls SEC(".maps");
+} more_calls SEC(".maps");
 
 /* Timewait sockets on their way out because somebody takes their tuple over. */
 struct {
@@ -157,6 +162,7 @@ struct {
  * listener was in before, and connections had waiting. */
 struct syn_segment {
 	__u64 listener;
+	__u64 skb;
 	__u32 requests;
 	__u32 waiting;
 };

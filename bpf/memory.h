@@ -72,19 +72,25 @@ static __always_inline int buffer_refused(struct sock *sk, struct proto *prot)
 }
 
 /* How many orphans there are user space reads: the kernel keeps them per CPU. */
+static __always_inline void refuse_orphan(struct sock *sk)
+{
+	struct refused r = {.outcome = OUTCOME_RESET};
+
+	refusal_of(sk, &r);
+	refuse_owner_of(sk, &r, HOOK_ORPHANS, LIMIT_ORPHANS, 0);
+}
+
 static __always_inline int oom_checked(struct sock *sk, int too_many)
 {
-	struct proto *prot = BPF_CORE_READ(sk, __sk_common.skc_prot);
-	struct refused r = {.outcome = OUTCOME_RESET};
+	struct proto *prot;
 
 	if (!(too_many & 1))
 		return 0;
-	if (pages_of(prot) > tcp_mem(prot, 2)) {
+	prot = READ(sk, __sk_common.skc_prot);
+	if (pages_of(prot) > tcp_mem(prot, 2))
 		refuse_memory(sk, prot, 2, OUTCOME_RESET);
-		return 0;
-	}
-	refusal_of(sk, &r);
-	refuse_owner_of(sk, &r, HOOK_ORPHANS, LIMIT_ORPHANS, 0);
+	else
+		refuse_orphan(sk);
 	return 0;
 }
 

@@ -40,7 +40,7 @@ static __always_inline void refuse_connection(struct sock *listener, struct sk_b
 	refusal_of(listener, &r);
 	read_sender(skb, &r.tuple);
 	r.used = waiting;
-	r.max = (__u64)BPF_CORE_READ(listener, sk_max_ack_backlog) + 1;
+	r.max = (__u64)READ(listener, sk_max_ack_backlog) + 1;
 	refuse_owner_of(listener, &r, HOOK_ACCEPT_QUEUE, LIMIT_ACCEPT_QUEUE, 0);
 }
 
@@ -48,9 +48,12 @@ static __always_inline void refuse_connection(struct sock *listener, struct sk_b
 static __always_inline int child_created(struct sock *listener, struct sk_buff *skb,
 					 struct sock *child)
 {
-	__u32 waiting = BPF_CORE_READ(listener, sk_ack_backlog);
+	__u32 waiting;
 
-	if (!child && waiting > BPF_CORE_READ(listener, sk_max_ack_backlog))
+	if (child)
+		return 0;
+	waiting = READ(listener, sk_ack_backlog);
+	if (waiting > READ(listener, sk_max_ack_backlog))
 		refuse_connection(listener, skb, waiting);
 	return 0;
 }
@@ -60,17 +63,17 @@ static __always_inline int child_created(struct sock *listener, struct sk_buff *
 static __always_inline int child4_created(struct sock *listener, struct sk_buff *skb,
 					  struct sock *child)
 {
-	if (BPF_CORE_READ(listener, __sk_common.skc_family) == AF_INET6)
+	if (child || READ(listener, __sk_common.skc_family) == AF_INET6)
 		return 0;
 	return child_created(listener, skb, child);
 }
 
 static __always_inline __u32 requests_of(struct sock *listener)
 {
-	return BPF_CORE_READ((struct inet_connection_sock *)listener, icsk_accept_queue.qlen.counter);
+	return READ((struct inet_connection_sock *)listener, icsk_accept_queue.qlen.counter);
 }
 
-static __always_inline int syn_entered(struct sock *listener)
+static __always_inline int syn_entered(struct sock *listener, struct sk_buff *skb)
 {
 	__u32 zero = 0;
 	struct syn_segment *s = bpf_map_lookup_elem(&syn_segments, &zero);
@@ -78,8 +81,9 @@ static __always_inline int syn_entered(struct sock *listener)
 	if (!s)
 		return 0;
 	s->listener = (__u64)listener;
+	s->skb = (__u64)skb;
 	s->requests = requests_of(listener);
-	s->waiting = BPF_CORE_READ(listener, sk_ack_backlog);
+	s->waiting = READ(listener, sk_ack_backlog);
 	return 0;
 }
 
@@ -103,20 +107,26 @@ static __always_inline void refuse_request(struct sock *listener, struct sk_buff
  * cookies the last quarter of tcp_max_syn_backlog is kept for peers known to be
  * alive (tcp_peer_is_proven).
  */
-static __always_inline int syn_left(struct sock *listener, struct sk_buff *skb)
+static __always_inline int syn_left(void)
 {
-	struct net *net = BPF_CORE_READ(listener, __sk_common.skc_net.net);
-	__u32 backlog = BPF_CORE_READ(listener, sk_max_ack_backlog);
-	__u32 max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
-	bool cookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
-	__u32 zero = 0;
+	__u32 zero = 0, backlog, max_syn_backlog;
 	struct syn_segment *s = bpf_map_lookup_elem(&syn_segments, &zero);
+	struct sock *listener;
+	struct sk_buff *skb;
+	struct net *net;
+	bool cookies;
 
-	if (!s || s->listener != (__u64)listener)
+	if (!s || !s->listener)
 		return 0;
+	listener = (struct sock *)s->listener;
+	skb = (struct sk_buff *)s->skb;
 	s->listener = 0;
 	if (requests_of(listener) > s->requests)
 		return 0;
+	net = READ(listener, __sk_common.skc_net.net);
+	backlog = READ(listener, sk_max_ack_backlog);
+	max_syn_backlog = READ(net, ipv4.sysctl_max_syn_backlog);
+	cookies = READ(net, ipv4.sysctl_tcp_syncookies);
 	if (s->waiting > backlog)
 		refuse_connection(listener, skb, s->waiting);
 	else if (s->requests >= backlog)

@@ -94,12 +94,12 @@ static __always_inline struct arguments arguments(void)
 }
 
 /* Before 5.15 a program on the call's entry leaves them for the one on its return. */
-static __always_inline int descriptor_call_entered(struct sys_enter *ctx, __u64 call)
+static __always_inline int descriptor_call_entered(struct sys_enter *ctx, enum call_key call)
 {
 	return enter(call, (void *)ctx->args[0], (void *)ctx->args[1], 0);
 }
 
-static __always_inline struct arguments arguments_before_5_15(__u64 call)
+static __always_inline struct arguments arguments_before_5_15(enum call_key call)
 {
 	struct entered e = {};
 

@@ -25,11 +25,13 @@ static __always_inline __u32 lower_half(__u64 address)
 	return half;
 }
 
+/* 16 bits of it: Fibonacci hashing. */
+static __always_inline __u32 scatter(__u64 address) { return lower_half(address) * 0x9e3779b1u >> 16; }
+
 static __always_inline struct place *place_of(__u64 socket, __u32 which)
 {
-	__u32 index = lower_half(socket);
+	__u32 index = (scatter(socket) & last_place) ^ which;
 
-	index = (index * 0x9e3779b1u >> 16 & last_place) ^ which; /* Fibonacci hashing */
 	return bpf_map_lookup_elem(&endpoints, &index);
 }
 
@@ -82,7 +84,8 @@ static __always_inline struct endpoint *take_place(__u64 socket, __u32 which)
 	return NULL;
 }
 
-static __always_inline void track(struct sock *sk, struct endpoint *e)
+/* The new entry, unless the hash has it. */
+static __always_inline struct endpoint *track(struct sock *sk, struct endpoint *e)
 {
 	__u64 key = (__u64)sk;
 	struct endpoint *old = endpoint_of(sk) ?: take_place(key, 0) ?: take_place(key, 1);
@@ -90,12 +93,13 @@ static __always_inline void track(struct sock *sk, struct endpoint *e)
 
 	if (old) {
 		__builtin_memcpy(old, e, sizeof(*e));
-		return;
+		return old;
 	}
 	if (more)
 		*more = 1;
 	if (bpf_map_update_elem(&more_endpoints, &key, e, BPF_ANY) && !second_look)
 		add_one(&counts, COUNT_UNTRACKED);
+	return NULL;
 }
 
 #endif

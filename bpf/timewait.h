@@ -26,26 +26,26 @@ static __always_inline void refuse_timewait(struct sock *sk, struct inet_timewai
 
 /* The real socket goes to CLOSE right after this, and its record says what
  * became of the tuple. A socket older than brink gets its entry here. */
-static __always_inline void end_in(struct sock *sk, __u8 flag)
+static __always_inline struct endpoint *end_in(struct sock *sk, __u8 flag)
 {
 	struct endpoint fresh = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL | flag};
 	struct endpoint *e = endpoint_of(sk);
 
 	if (e) {
 		e->flags |= flag;
-		return;
+		return e;
 	}
 	fresh.netns = netns_of(sk);
 	if (!netns_wanted(fresh.netns) || !is_tcp(sk))
-		return;
+		return NULL;
 	read_tuple(sk, &fresh.tuple);
-	if (tuple_wanted(&fresh.tuple))
-		track(sk, &fresh);
+	if (!tuple_wanted(&fresh.tuple))
+		return NULL;
+	return track(sk, &fresh);
 }
 
-static __always_inline void sample_timewait(struct sock *sk, struct inet_timewait_sock *tw)
+static __always_inline void sample_timewait(struct endpoint *e, struct inet_timewait_sock *tw)
 {
-	struct endpoint *e = endpoint_of(sk);
 	__u64 key = (__u64)tw;
 	__u8 yes = 1;
 
@@ -56,14 +56,16 @@ static __always_inline void sample_timewait(struct sock *sk, struct inet_timewai
 static __always_inline int timewait_allocated(struct sock *sk, struct inet_timewait_death_row *dr,
 					      int state, struct inet_timewait_sock *tw)
 {
+	struct endpoint *e;
+
 	if (!tw) {
 		end_in(sk, ENDPOINT_TIME_WAIT_OVERFLOW);
 		refuse_timewait(sk, dr);
 		return 0;
 	}
-	end_in(sk, state == TCP_FIN_WAIT2 ? ENDPOINT_TIME_WAIT_FIN_WAIT2 : ENDPOINT_TIME_WAIT);
+	e = end_in(sk, state == TCP_FIN_WAIT2 ? ENDPOINT_TIME_WAIT_FIN_WAIT2 : ENDPOINT_TIME_WAIT);
 	if (tally)
-		sample_timewait(sk, tw);
+		sample_timewait(e, tw);
 	return 0;
 }
 

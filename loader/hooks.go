@@ -136,9 +136,7 @@ var hooks = []Hook{
 		Without: "EADDRNOTAVAIL is not told apart",
 		Ways: []Way{
 			{Rung: Fentry, Programs: []string{bpf.BrinkProgFexitInetHashConnect}},
-			{Rung: Kprobe, Programs: []string{
-				bpf.BrinkProgKprobeInetHashConnect, bpf.BrinkProgKretprobeInetHashConnect,
-			}},
+			{Rung: Kprobe, Programs: []string{bpf.BrinkProgKretprobeInetHashConnect}},
 			{Rung: Tracepoint, With: bpf.BrinkHookHOOK_CONNECT, Lost: lostIOUring},
 		},
 	},

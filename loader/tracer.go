@@ -47,6 +47,14 @@ func (t *Tracer) Mode(name string) Mode {
 	return Mode{Rung: None}
 }
 
+// TellsTurns reports whether it is told when an orphan's timewait socket turns into
+// TIME_WAIT: by a hook of its own, and by no filter for owners, for nobody owns a
+// timewait socket.
+func (t *Tracer) TellsTurns() bool {
+	f := t.options.Filter
+	return t.Mode("time_wait_reuse_syn").Rung != None && f.PID == 0 && f.Cgroup == ""
+}
+
 func (t *Tracer) mode(id bpf.BrinkHook) *Mode {
 	if m := &t.modes[indexOf(id)]; m.Name != "" {
 		return m

@@ -72,9 +72,7 @@ func addedGoals(rows []row) (goals []goal) {
 	empty, _ := find(rows, loads[0].name, hollow)
 	add := func(w row, what string, atMost, of float64, unit string) {
 		g := newGoal(w.Tracer+": added, of "+what, w.Added.Median/of, atMost, unit)
-		if empty.Rounds > 0 {
-			g.Limit = fmt.Sprintf("empty programs at its places %.3g, its own process %.3g", empty.Added.Median/of, w.TracerCPU.Median/of)
-		}
+		g.Limit = limitOf(w, empty, of)
 		goals = append(goals, g)
 	}
 	for _, g := range []struct {
@@ -89,6 +87,15 @@ func addedGoals(rows []row) (goals []goal) {
 		add(w, "the untraced cost", 5, base.Cost.Median/100, "%")
 	}
 	return goals
+}
+
+// limitOf is what a tracer's added time cannot be less than, and what its process
+// takes of it.
+func limitOf(w, empty row, of float64) string {
+	if empty.Rounds == 0 {
+		return ""
+	}
+	return fmt.Sprintf("empty programs at its places %.3g, its own process %.3g", empty.Added.Median/of, w.TracerCPU.Median/of)
 }
 
 func printGoals(w io.Writer, goals []goal) {

@@ -46,6 +46,9 @@ func guests(ctx context.Context, s settings) error {
 	if failed := result.Failed(); len(failed) > 0 {
 		return fmt.Errorf("bench failed in the guest with status %d", failed[0].Status)
 	}
+	if s.profile { // printed inside already
+		return os.WriteFile(s.out, result.Files[guestResult], 0o644)
+	}
 	b := &benchmark{settings: s}
 	var found struct{ Rounds []round }
 	if err := json.Unmarshal(result.Files[guestResult], &found); err != nil {
@@ -66,12 +69,13 @@ func guests(ctx context.Context, s settings) error {
 	return writeJSON(s.out, map[string]any{"kernel": result.Release, "rows": rows, "rounds": b.rounds, "goals": goals})
 }
 
-// group sorts untraced first, then brink's tracers, then the peers.
+// group sorts untraced first, then brink's tracers and what they are without their
+// programs, then the peers.
 func group(name string) string {
 	switch {
 	case name == untraced:
 		return "0"
-	case strings.HasPrefix(name, "brink"):
+	case strings.HasPrefix(name, "brink"), strings.HasPrefix(name, hollow):
 		return "1"
 	}
 	return "2"
@@ -95,7 +99,11 @@ func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
 		return g, err
 	}
 	args := []string{guestBench, "-brink", guestBrink, "-peers", guestPeers, "-out", guestResult,
-		"-size", inside, "-rows", timeWait, "-rung", strings.Join(guestRungs, ","), "-tracers", s.tracers}
+		"-size", inside, "-rows", timeWait, "-rung", strings.Join(guestRungs, ","), "-tracers", s.tracers,
+		"-rounds", fmt.Sprint(s.rounds), "-connections", fmt.Sprint(s.count)}
+	if s.profile {
+		args = append(args, "-profile")
+	}
 	return vm.Guest{
 		Kernel: vm.Kernels[i],
 		Files:  append(files, vm.File{Path: guestBrink, From: s.brink}, vm.File{Path: guestBench, From: self}),
@@ -144,9 +152,14 @@ func guestGoals(rows []row) (goals []goal) {
 	}
 	for _, mode := range []string{agent, jsonLines} {
 		for _, rung := range guestRungs {
-			if w, found := find(rows, loads[0].name, mode+"/"+rung); found {
-				goals = append(goals, newGoal(w.Tracer+": instructions added, of what tcplife adds", w.Added.Median/peer.Added.Median, 1./5, ""))
+			w, found := find(rows, loads[0].name, mode+"/"+rung)
+			if !found {
+				continue
 			}
+			empty, _ := find(rows, loads[0].name, hollow+"/"+rung)
+			g := newGoal(w.Tracer+": instructions added, of what tcplife adds", w.Added.Median/peer.Added.Median, 1./5, "")
+			g.Limit = limitOf(w, empty, peer.Added.Median)
+			goals = append(goals, g)
 		}
 		fentry, found := find(rows, loads[0].name, mode+"/fentry")
 		kprobe, also := find(rows, loads[0].name, mode+"/kprobe")

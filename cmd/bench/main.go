@@ -45,7 +45,7 @@ func parseSettings(args []string) (s settings, err error) {
 	f.StringVar(&s.size, "size", "default", "quick, default, full (with ten million connections in a row, and a million sockets at once), or guest (an emulated one, in which instructions are counted)")
 	f.StringVar(&s.rows, "rows", "", "only these parts, by comma: loads, start, steady, soak, scale, or a kind of load: time_wait, reset, refused")
 	f.StringVar(&s.tracers, "tracers", "", "only these tracers, by comma (untraced always runs)")
-	f.BoolVar(&s.profile, "profile", false, "run time of each BPF program instead, one round")
+	f.BoolVar(&s.profile, "profile", false, "run time of each BPF program instead, one round; with -size guest its instructions")
 	f.StringVar(&s.golang, "gobench", "", "a file with the output of go test -bench to judge as well")
 	f.StringVar(&s.rung, "rung", "", "brink's best way into the kernel: fentry, kprobe or tracepoint")
 	f.StringVar(&s.peers, "peers", "", "the folder with the peers' system; fetched when empty")

@@ -150,7 +150,7 @@ func (a *agent) gather() {
 	}
 	a.history.watches(a.options.Filter)
 	a.collect = collector.New(&beating{a.tracer, &a.pulse}, known, &a.hits, &a.history, a.exporter)
-	if a.tracer.Mode("time_wait_reuse_syn").Rung == loader.None {
+	if !a.tracer.TellsTurns() {
 		a.collect.InferTurns()
 	}
 }

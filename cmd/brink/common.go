@@ -102,7 +102,7 @@ func polledWanted(f loader.Filter) func(*collector.LimitHit) bool {
 // newCollector makes a collector that infers what this kernel's hooks leave out.
 func newCollector(t *loader.Tracer, known []collector.Known, sinks ...collector.Sink) *collector.Collector {
 	c := collector.New(t, known, sinks...)
-	if t.Mode("time_wait_reuse_syn").Rung == loader.None {
+	if !t.TellsTurns() {
 		c.InferTurns()
 	}
 	return c

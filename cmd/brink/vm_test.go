@@ -68,7 +68,7 @@ var (
 )
 
 const (
-	quickTests = "^(TestHooks|TestTraceTells.*|TestTraceStates.*|TestKill.*)$"
+	quickTests = "^(TestHooks|TestTrace.*|TestKill.*)$"
 	allTests   = "^(TestHooks|TestTrace.*|TestKill.*|TestRefusals.*|TestStorm.*|TestLedger.*)$"
 )
 
