@@ -2,6 +2,7 @@ package limits
 
 import (
 	"errors"
+	"time"
 
 	"brink/collector/sockdiag"
 )
@@ -15,21 +16,32 @@ type namespace struct {
 	ports     *Ports
 	listeners listeners
 	states    states
+	boundOnly boundOnly
 
 	connections []Connections // nil if they are not counted by state
 	err         error         // of count: what was counted is not all
 }
 
+// boundOnly are a namespace's sockets that are bound and nothing else. To find them
+// takes the kernel a walk through all that have a port (tcp_diag_dump, 6.8), as long
+// as all other questions together, so that a list serves for a moment.
+type boundOnly struct {
+	list []sockdiag.Socket
+	at   time.Time
+}
+
+const boundOnlyEvery = 2 * time.Second
+
 // look reads the settings and counters of a namespace from inside, then asks
 // for its listeners, which the kernel has in a small table of their own.
-func look(netns uint32, path string) (*namespace, error) {
+func look(netns uint32, path string, before boundOnly) (*namespace, error) {
 	settings, err := ReadSettings(path)
 	if err != nil {
 		return nil, err
 	}
 	n := &namespace{
 		netns: netns, path: path, settings: settings, own: netns == OwnNetns(),
-		ports: newPorts(settings.Ports), listeners: newListeners(),
+		ports: newPorts(settings.Ports), listeners: newListeners(), boundOnly: before,
 	}
 	return n, n.each(sockdiag.Query{States: 1 << listening}, func(s *sockdiag.Socket) {
 		n.ports.lock(s)
@@ -54,10 +66,10 @@ func (n *namespace) count(byState bool) error {
 	if !byState {
 		return n.countSome()
 	}
-	boundOnly, err := n.boundOnly()
-	n.ports.lockAll(boundOnly)
-	for i := range boundOnly {
-		n.states.add(&boundOnly[i])
+	err := n.findBoundOnly()
+	n.ports.lockAll(n.boundOnly.list)
+	for i := range n.boundOnly.list {
+		n.states.add(&n.boundOnly.list[i])
 	}
 	err = errors.Join(err, n.each(sockdiag.Query{States: ^uint32(bound)}, func(s *sockdiag.Socket) {
 		n.ports.count(s)
@@ -72,23 +84,23 @@ func (n *namespace) count(byState bool) error {
 // that it has accepted. Each of the three questions takes a walk through all
 // sockets, so two are asked beside the third, which has most to tell.
 func (n *namespace) countSome() error {
-	var boundOnly []sockdiag.Socket
 	beside := make(chan error, 1)
-	go func() {
-		var err error
-		boundOnly, err = n.boundOnly()
-		beside <- errors.Join(err, n.countRequests())
-	}()
+	go func() { beside <- errors.Join(n.findBoundOnly(), n.countRequests()) }()
 	err := errors.Join(n.countClients(), <-beside)
-	if n.ports.lockAll(boundOnly) {
+	if n.ports.lockAll(n.boundOnly.list) {
 		err = errors.Join(err, n.countClients())
 	}
 	return err
 }
 
-func (n *namespace) boundOnly() (list []sockdiag.Socket, err error) {
-	err = n.each(sockdiag.Query{States: 1 << boundInactive}, func(s *sockdiag.Socket) { list = append(list, *s) })
-	return list, err
+func (n *namespace) findBoundOnly() error {
+	if time.Since(n.boundOnly.at) < boundOnlyEvery {
+		return nil
+	}
+	n.boundOnly = boundOnly{at: time.Now()}
+	return n.each(sockdiag.Query{States: 1 << boundInactive}, func(s *sockdiag.Socket) {
+		n.boundOnly.list = append(n.boundOnly.list, *s)
+	})
 }
 
 func (n *namespace) countRequests() error {

@@ -56,7 +56,7 @@ type Omission struct {
 func (r *Reader) Read() Snapshot {
 	t := taking{Snapshot: Snapshot{Time: time.Now()}, before: r.before, now: newSample()}
 	t.now.at = t.Time
-	v := visitAll()
+	v := visitAll(r.before)
 	counted := make(chan []string, 1) // a million sockets take longer than all else
 	go func() { counted <- v.count(r.ByState) }()
 	processes := readProcesses(pids())
@@ -99,7 +99,7 @@ func (t *taking) add(list []Reading, most int) {
 }
 
 func (t *taking) addNamespace(n *namespace, owners map[uint32]sockdiag.Process) {
-	t.now.ports[n.netns] = n.ports
+	t.now.ports[n.netns], t.now.bound[n.netns] = n.ports, n.boundOnly
 	t.Connections = append(t.Connections, n.connections...)
 	readings, beyond := n.readings(mostDestinations, owners)
 	t.add(readings, all)
@@ -115,10 +115,10 @@ type visits struct {
 	unread     []string
 }
 
-func visitAll() (v visits) {
+func visitAll(before *sample) (v visits) {
 	paths := sockdiag.Namespaces()
 	for _, netns := range slices.Sorted(maps.Keys(paths)) {
-		n, err := look(netns, paths[netns])
+		n, err := look(netns, paths[netns], before.boundOnly(netns))
 		switch {
 		case err == nil:
 			v.namespaces = append(v.namespaces, n)

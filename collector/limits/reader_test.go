@@ -132,7 +132,7 @@ func TestByStateAgrees(t *testing.T) {
 	}
 	defer c.Close()
 	for _, byState := range []bool{false, true} {
-		n, err := look(OwnNetns(), ownNetns)
+		n, err := look(OwnNetns(), ownNetns, boundOnly{})
 		if err != nil {
 			t.Fatal(err)
 		}

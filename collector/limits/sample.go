@@ -12,10 +12,19 @@ type sample struct {
 	at    time.Time
 	used  map[subject]uint64
 	ports map[uint32]*Ports // by namespace
+	bound map[uint32]boundOnly
 }
 
 func newSample() *sample {
-	return &sample{used: map[subject]uint64{}, ports: map[uint32]*Ports{}}
+	return &sample{used: map[subject]uint64{}, ports: map[uint32]*Ports{}, bound: map[uint32]boundOnly{}}
+}
+
+// boundOnly are those of an earlier sample; none if there is no such sample.
+func (s *sample) boundOnly(netns uint32) boundOnly {
+	if s == nil {
+		return boundOnly{}
+	}
+	return s.bound[netns]
 }
 
 // rate compares a reading with the one of the same subject in this, the earlier
