@@ -178,6 +178,9 @@ type BrinkLives struct {
 	Retransmits   uint64
 	HandshakeNs   uint64
 	LifetimeNs    uint64
+	TimeWaits     uint64
+	Orphans       uint64
+	Overflows     uint64
 	Handshake     [16]uint64
 	Lifetime      [16]uint64
 }

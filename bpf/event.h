@@ -287,6 +287,9 @@ struct lives {
 	__u64 retransmits;
 	__u64 handshake_ns; /* the sums of what the histograms count */
 	__u64 lifetime_ns;
+	__u64 time_waits; /* timewait sockets that came after them, */
+	__u64 orphans;	  /* those of kind fin_wait_2, */
+	__u64 overflows;  /* and those that could not be had */
 	__u64 handshake[TALLY_BUCKETS];
 	__u64 lifetime[TALLY_BUCKETS];
 };

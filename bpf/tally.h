@@ -99,14 +99,14 @@ static __always_inline void tally_time_wait(__u32 netns, __u8 event, __u8 substa
 		add(n, 1);
 }
 
-static __always_inline void tally_successor(struct endpoint *e)
+static __always_inline void tally_successor(struct lives *sums, __u8 flags)
 {
-	__u8 overflow = e->flags & ENDPOINT_TIME_WAIT_OVERFLOW;
-	__u8 orphan = !overflow && e->flags & ENDPOINT_TIME_WAIT_FIN_WAIT2;
-
-	if (overflow || orphan || e->flags & ENDPOINT_TIME_WAIT)
-		tally_time_wait(e->netns, overflow ? TIME_WAIT_OVERFLOW : TIME_WAIT_ENTER,
-				orphan ? TCP_FIN_WAIT2 : TCP_TIME_WAIT);
+	if (flags & ENDPOINT_TIME_WAIT_OVERFLOW)
+		add(&sums->overflows, 1);
+	else if (flags & ENDPOINT_TIME_WAIT_FIN_WAIT2)
+		add(&sums->orphans, 1);
+	else if (flags & ENDPOINT_TIME_WAIT)
+		add(&sums->time_waits, 1);
 }
 
 /* Of an end that a segment or a timer brings, that has the time. */
@@ -126,9 +126,9 @@ static __always_inline void tally_ended(struct sock *sk, struct endpoint *e, __u
 	struct lives *sums = lives_of(e, failure);
 	__u64 lasted;
 
-	tally_successor(e);
 	if (!sums)
 		return;
+	tally_successor(sums, e->flags);
 	add(&sums->ended, 1);
 	if (!e->at[STAGE_ESTABLISHED])
 		return;

@@ -123,17 +123,28 @@ func addLives(sum, n *bpf.BrinkLives) {
 	sum.Retransmits += n.Retransmits
 	sum.HandshakeNs += n.HandshakeNs
 	sum.LifetimeNs += n.LifetimeNs
+	sum.TimeWaits += n.TimeWaits
+	sum.Orphans += n.Orphans
+	sum.Overflows += n.Overflows
 	for i := range sum.Handshake {
 		sum.Handshake[i] += n.Handshake[i]
 		sum.Lifetime[i] += n.Lifetime[i]
 	}
 }
 
-// TimeWaits are the steps of timewait sockets that a tally counted, likewise.
+// TimeWaits are the steps of timewait sockets that a tally counted, likewise: their
+// beginnings with the connections before them, all else by itself.
 func (t *Tracer) TimeWaits() (map[bpf.BrinkTimeWaitsKey]uint64, error) {
 	all := map[bpf.BrinkTimeWaitsKey]uint64{}
 	if t.blocked != nil || !t.options.Tally {
 		return all, nil
+	}
+	lives, err := t.Lives()
+	if err != nil {
+		return all, err
+	}
+	for key, sums := range lives {
+		addSuccessors(all, key.Netns, &sums)
 	}
 	var key bpf.BrinkTimeWaitsKey
 	var perCPU []uint64
@@ -144,10 +155,26 @@ func (t *Tracer) TimeWaits() (map[bpf.BrinkTimeWaitsKey]uint64, error) {
 			sum += n
 		}
 		if sum > 0 {
-			all[key] = sum
+			all[key] += sum
 		}
 	}
 	return all, wrap("read the tally of timewait sockets", each.Err())
+}
+
+func addSuccessors(all map[bpf.BrinkTimeWaitsKey]uint64, netns uint32, sums *bpf.BrinkLives) {
+	for _, s := range []struct {
+		event    bpf.BrinkTimeWaitEvent
+		substate uint8
+		n        uint64
+	}{
+		{bpf.BrinkTimeWaitEventTIME_WAIT_ENTER, timeWait, sums.TimeWaits},
+		{bpf.BrinkTimeWaitEventTIME_WAIT_ENTER, finWait2, sums.Orphans},
+		{bpf.BrinkTimeWaitEventTIME_WAIT_OVERFLOW, timeWait, sums.Overflows},
+	} {
+		if s.n > 0 {
+			all[bpf.BrinkTimeWaitsKey{Netns: netns, Event: uint8(s.event), Substate: s.substate}] += s.n
+		}
+	}
 }
 
 // ForgetNetns drops a namespace's sums: one that is gone, or the maps fill up
@@ -163,7 +190,10 @@ func (t *Tracer) ForgetNetns(netns uint32) error {
 	}
 	for key := range timeWaits {
 		if key.Netns == netns {
-			errs = append(errs, t.maps[bpf.BrinkMapTallyTimeWaits].Delete(key))
+			err := t.maps[bpf.BrinkMapTallyTimeWaits].Delete(key)
+			if !errors.Is(err, ebpf.ErrKeyNotExist) { // it was told with a connection
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
