@@ -477,6 +477,7 @@ const (
 	BrinkVarFilterByCgroup                    = "filter_by_cgroup"
 	BrinkVarFilterByCidr                      = "filter_by_cidr"
 	BrinkVarFilterByNetns                     = "filter_by_netns"
+	BrinkVarFilterByTuple                     = "filter_by_tuple"
 	BrinkVarFilterPid                         = "filter_pid"
 	BrinkVarFilterPort                        = "filter_port"
 	BrinkVarHandshakeBounds                   = "handshake_bounds"
@@ -657,6 +658,7 @@ type BrinkVariableSpecs struct {
 	FilterByCgroup   *ebpf.VariableSpec `ebpf:"filter_by_cgroup"`
 	FilterByCidr     *ebpf.VariableSpec `ebpf:"filter_by_cidr"`
 	FilterByNetns    *ebpf.VariableSpec `ebpf:"filter_by_netns"`
+	FilterByTuple    *ebpf.VariableSpec `ebpf:"filter_by_tuple"`
 	FilterPid        *ebpf.VariableSpec `ebpf:"filter_pid"`
 	FilterPort       *ebpf.VariableSpec `ebpf:"filter_port"`
 	HandshakeBounds  *ebpf.VariableSpec `ebpf:"handshake_bounds"`
@@ -747,6 +749,7 @@ type BrinkVariables struct {
 	FilterByCgroup   *ebpf.Variable `ebpf:"filter_by_cgroup"`
 	FilterByCidr     *ebpf.Variable `ebpf:"filter_by_cidr"`
 	FilterByNetns    *ebpf.Variable `ebpf:"filter_by_netns"`
+	FilterByTuple    *ebpf.Variable `ebpf:"filter_by_tuple"`
 	FilterPid        *ebpf.Variable `ebpf:"filter_pid"`
 	FilterPort       *ebpf.Variable `ebpf:"filter_port"`
 	HandshakeBounds  *ebpf.Variable `ebpf:"handshake_bounds"`

@@ -75,7 +75,7 @@ static __always_inline void born_server(struct sock *sk)
  * (tcp_synack_rtt_meas), which the child itself, made of that ACK, has not lived
  * through. 0 is unknown: the SYN-ACK was sent twice, or was a cookie.
  */
-static __always_inline bool born_late(void) { return tally || filter_port || filter_by_cidr; }
+static __always_inline bool born_late(void) { return tally || filter_by_tuple; }
 
 static __always_inline struct endpoint *born_established(struct sock *sk)
 {
@@ -86,8 +86,6 @@ static __always_inline struct endpoint *born_established(struct sock *sk)
 	if (!netns_wanted(e.netns) || !is_tcp(sk))
 		return NULL;
 	read_tuple(sk, &e.tuple);
-	if (!tuple_wanted(&e.tuple))
-		return NULL;
 	if (handshake)
 		e.at[STAGE_SYN_RECV] = (tally ? segment_time(sk) : now()) - handshake;
 	return track(sk, &e) ?: endpoint_of(sk);

@@ -30,7 +30,7 @@ static __always_inline bool owner_wanted(struct owner *o, __u8 flags)
 /* A filter other than by namespace. */
 static __always_inline bool filters(void)
 {
-	return filter_pid || filter_port || filter_by_cgroup || filter_by_cidr;
+	return filter_pid || filter_by_cgroup || filter_by_tuple;
 }
 
 static __always_inline bool address_wanted(const __u8 *address, __u16 family)
@@ -46,13 +46,19 @@ static __always_inline bool address_wanted(const __u8 *address, __u16 family)
 	return bpf_map_lookup_elem(&filter_cidr, &key);
 }
 
+static __always_inline bool ports_wanted(__u16 local, __u16 peer)
+{
+	return !filter_port || local == filter_port || peer == filter_port;
+}
+
+static __always_inline bool addresses_wanted(struct tuple *t)
+{
+	return !filter_by_cidr || address_wanted(t->local, t->family) || address_wanted(t->peer, t->family);
+}
+
 static __always_inline bool tuple_wanted(struct tuple *t)
 {
-	if (filter_port && t->local_port != filter_port && t->peer_port != filter_port)
-		return false;
-	if (!filter_by_cidr)
-		return true;
-	return address_wanted(t->local, t->family) || address_wanted(t->peer, t->family);
+	return ports_wanted(t->local_port, t->peer_port) && addresses_wanted(t);
 }
 
 #endif

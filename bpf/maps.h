@@ -181,6 +181,7 @@ const volatile __u16 filter_port = 0;
 const volatile bool filter_by_netns = false;
 const volatile bool filter_by_cgroup = false;
 const volatile bool filter_by_cidr = false;
+const volatile bool filter_by_tuple = false; /* by port or by address */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -45,6 +45,15 @@ static __always_inline __u32 netns_of(struct sock *sk)
 	return READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
+static __always_inline __u16 peer_port_of(struct sock_common *skc) { return bpf_ntohs(READ(skc, skc_dport)); }
+
+/* inet_sport, not skc_num: at CLOSE the latter is 0 already where the kernel chose the
+ * port (inet_put_port, seen on 6.18). */
+static __always_inline __u16 local_port_of(struct sock *sk)
+{
+	return bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
+}
+
 static __always_inline void read_addresses(struct sock_common *skc, struct tuple *t)
 {
 	t->family = READ(skc, skc_family);
@@ -58,17 +67,13 @@ static __always_inline void read_addresses(struct sock_common *skc, struct tuple
 		bpf_core_read(t->local, 16, &skc->skc_v6_rcv_saddr);
 		bpf_core_read(t->peer, 16, &skc->skc_v6_daddr);
 	}
-	t->peer_port = bpf_ntohs(READ(skc, skc_dport));
+	t->peer_port = peer_port_of(skc);
 }
 
-/*
- * The local port is inet_sport, not skc_num: at CLOSE the latter is 0 already
- * where the kernel chose the port (inet_put_port, seen on 6.18).
- */
 static __always_inline void read_tuple(struct sock *sk, struct tuple *t)
 {
 	read_addresses(&sk->__sk_common, t);
-	t->local_port = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
+	t->local_port = local_port_of(sk);
 }
 
 static __always_inline void read_timewait_tuple(struct inet_timewait_sock *tw, struct tuple *t)

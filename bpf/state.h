@@ -39,10 +39,6 @@ static __always_inline void established(struct sock *sk, struct endpoint *e)
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 
 	read_tuple(sk, &e->tuple);
-	if (!tuple_wanted(&e->tuple)) {
-		forget(sk);
-		return;
-	}
 	e->isn_local = READ(tp, snd_una) - 1;
 	e->isn_peer = READ(tp, rcv_nxt) - 1;
 	if (!tally || !endpoint_wanted(e))
@@ -130,26 +126,37 @@ static __always_inline int listening(struct sock *sk, int result)
 	return 0;
 }
 
-/* A connection whose tuple the filter leaves out; a tuple is whole by its end. */
-static __always_inline bool filtered_out(struct sock *sk)
+/* The port or the addresses are not wanted. The tuple is whole once SYN_SENT is over;
+ * listeners are tracked all the same. */
+static __always_inline bool filtered_out(struct sock *sk, int state)
 {
-	struct tuple t = {};
-
-	if (!filter_port && !filter_by_cidr)
+	if (!filter_by_tuple || state == TCP_SYN_SENT || state == TCP_LISTEN)
 		return false;
-	read_tuple(sk, &t);
-	return !tuple_wanted(&t);
+	if (!ports_wanted(local_port_of(sk), peer_port_of(&sk->__sk_common)))
+		return true;
+	if (filter_by_cidr) {
+		struct tuple t = {};
+
+		read_addresses(&sk->__sk_common, &t);
+		return !addresses_wanted(&t);
+	}
+	return false;
+}
+
+/* A client may have been tracked while its port might have become a wanted one. */
+static __always_inline bool left_out(struct sock *sk, int state)
+{
+	if (!filtered_out(sk, state))
+		return false;
+	if (state == TCP_ESTABLISHED || state == TCP_CLOSE)
+		forget(sk);
+	return true;
 }
 
 static __always_inline void life_ends(struct sock *sk, int old_state)
 {
-	__u8 successor;
+	__u8 successor = successor_told(sk) ? 0 : successor_flags(sk, old_state);
 
-	if (filtered_out(sk)) {
-		forget(sk);
-		return;
-	}
-	successor = successor_told(sk) ? 0 : successor_flags(sk, old_state);
 	if (successor && time_wait_results)
 		add_one(&counts, COUNT_RESCUED_TIME_WAIT);
 	if (successor & ENDPOINT_TIME_WAIT_OVERFLOW)
@@ -169,6 +176,8 @@ extern void bpf_local_irq_restore(unsigned long *flags) __weak __ksym;
 
 static __always_inline int state_changed(struct sock *sk, int old_state, int new_state)
 {
+	if (left_out(sk, new_state))
+		return 0;
 	if (stream_states && new_state == TCP_CLOSE)
 		stream_state(sk, old_state, new_state); /* while the entry is there */
 	if (new_state == TCP_CLOSE && (old_state == TCP_CLOSE || old_state == TCP_LISTEN))
@@ -222,7 +231,7 @@ static __always_inline bool was_seen(struct sock *sk, int old_state, int new_sta
 	if (new_state == TCP_SYN_SENT)
 		return filters() || (e && e->at[STAGE_SYN_SENT]) || !netns_wanted(netns_of(sk));
 	if (unborn(e, old_state, new_state))
-		return filtered_out(sk) || !netns_wanted(netns_of(sk));
+		return filtered_out(sk, new_state) || !netns_wanted(netns_of(sk));
 	return !e || stage < 0 || !stage_wanted(e, new_state) || e->at[stage & 7];
 }
 

@@ -91,6 +91,7 @@ func (o Options) constants() map[string]any {
 		bpf.BrinkVarFilterByNetns:  f.Dynamic || len(f.Netns) > 0,
 		bpf.BrinkVarFilterByCgroup: f.Cgroup != "",
 		bpf.BrinkVarFilterByCidr:   len(f.CIDRs) > 0,
+		bpf.BrinkVarFilterByTuple:  f.Port != 0 || len(f.CIDRs) > 0,
 
 		bpf.BrinkVarLastPlace: o.places() - 1,
 

@@ -53,6 +53,9 @@ func TestConstants(t *testing.T) {
 	equal(t, "dynamic netns", set(Filter{Dynamic: true})[bpf.BrinkVarFilterByNetns], any(true))
 	equal(t, "cgroup", set(Filter{Cgroup: "/"})[bpf.BrinkVarFilterByCgroup], any(true))
 	equal(t, "cidr", set(Filter{CIDRs: make([]netip.Prefix, 1)})[bpf.BrinkVarFilterByCidr], any(true))
+	equal(t, "a tuple's cidr", set(Filter{CIDRs: make([]netip.Prefix, 1)})[bpf.BrinkVarFilterByTuple], any(true))
+	equal(t, "a tuple's port", set(Filter{Port: 1})[bpf.BrinkVarFilterByTuple], any(true))
+	equal(t, "no tuple", set(Filter{PID: 1})[bpf.BrinkVarFilterByTuple], any(false))
 	equal(t, "states", Options{States: true}.constants()[bpf.BrinkVarStreamStates], any(true))
 }
 
