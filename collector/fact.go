@@ -47,12 +47,17 @@ type Visitor interface {
 	List(key string, n int, item func(i int, v Visitor))
 }
 
-// A Writer is a Visitor that writes values down at once, and so can do without
-// a string made of each. Both are told as strings otherwise.
+// A Writer is a Visitor that writes values down at once: it can do without a string
+// made of each, and with what it has written before. To others all is told in strings
+// and lists.
 type Writer interface {
 	Addr(key string, value netip.Addr)
 	// Bytes are lent for the length of the call.
 	Bytes(key string, value []byte)
+	// States are a list of their names (KeyState) and times ("at_ns").
+	States(key string, states []StateAt)
+	// Owner's fields are those that visit tells.
+	Owner(o *Owner, visit func(*Owner, Visitor))
 }
 
 // A Sink takes facts. The collector calls it from its one goroutine, so it must

@@ -61,9 +61,7 @@ func (c *Connection) Visit(v Visitor) {
 	visitTuple(v, TCP, c.Local, c.Peer)
 	c.Owner.visit(v)
 	visitNetns(v, c.Netns)
-	if c.nStates > 0 {
-		v.List(KeyStates, c.nStates, c.visitState)
-	}
+	c.visitStates(v)
 	visitErrorType(v, c.Errno)
 	visitErrno(v, c.Errno)
 	visitString(v, KeyFailure, c.Failure.String())
@@ -78,10 +76,18 @@ func (c *Connection) Visit(v Visitor) {
 	visitTrue(v, KeyAbandoned, c.Abandoned)
 }
 
-func (c *Connection) visitState(i int, v Visitor) {
-	s := &c.states[i]
-	v.String(KeyState, s.State.String())
-	v.Int("at_ns", int64(s.At))
+func (c *Connection) visitStates(v Visitor) {
+	if c.nStates == 0 {
+		return
+	}
+	if w, ok := v.(Writer); ok {
+		w.States(KeyStates, c.States())
+		return
+	}
+	v.List(KeyStates, c.nStates, func(i int, v Visitor) {
+		v.String(KeyState, c.states[i].State.String())
+		v.Int("at_ns", int64(c.states[i].At))
+	})
 }
 
 // Visit implements Fact.
@@ -152,6 +158,14 @@ func (o *Owner) visit(v Visitor) {
 	if !o.Known() {
 		return
 	}
+	if w, ok := v.(Writer); ok {
+		w.Owner(o, (*Owner).visitFields)
+	} else {
+		o.visitFields(v)
+	}
+}
+
+func (o *Owner) visitFields(v Visitor) {
 	v.Uint(KeyPID, uint64(o.PID))
 	o.visitName(v)
 	v.Uint(KeyUID, uint64(o.UID))

@@ -59,8 +59,16 @@ func Marshal(kind string, visit func(collector.Visitor)) []byte {
 var _ collector.Writer = (*encoder)(nil)
 
 type encoder struct {
-	b     []byte
-	clock clock
+	b      []byte
+	clock  clock
+	owners [16]ownerFields
+}
+
+// ownerFields are how an owner was written: most come again and again.
+type ownerFields struct {
+	is     collector.Owner
+	second int64 // of the line that it was written in
+	bytes  []byte
 }
 
 // after is the line so far and a key, for the value to be put after. All goes
@@ -114,6 +122,43 @@ func (e *encoder) Addr(key string, value netip.Addr) {
 // Bytes implements collector.Writer.
 func (e *encoder) Bytes(key string, value []byte) {
 	e.b = appendString(e.after(key), value)
+}
+
+// Owner implements collector.Writer. What it wrote serves for the line's second:
+// where a process lives (its cgroup's path, its pod's name) may become known later.
+func (e *encoder) Owner(o *collector.Owner, visit func(*collector.Owner, collector.Visitor)) {
+	before := &e.owners[o.PID%uint32(len(e.owners))]
+	if before.is == *o && before.second == e.clock.second {
+		e.b = append(e.b, before.bytes...)
+		return
+	}
+	from := len(e.b)
+	visit(o, e)
+	before.is, before.second = *o, e.clock.second
+	before.bytes = append(before.bytes[:0], e.b[from:]...)
+}
+
+// openings are the objects of states up to their times.
+var openings = func() (openings [collector.BoundInactive + 1]string) {
+	for s := range openings {
+		e := encoder{b: []byte("{")}
+		e.String(collector.KeyState, collector.State(s).String())
+		openings[s] = string(e.after("at_ns"))
+	}
+	return openings
+}()
+
+// States implements collector.Writer.
+func (e *encoder) States(key string, states []collector.StateAt) {
+	b := append(e.after(key), '[')
+	for i := range states {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, openings[states[i].State]...)
+		b = append(strconv.AppendInt(b, int64(states[i].At), 10), '}')
+	}
+	e.b = append(b, ']')
 }
 
 func (e *encoder) hex(key string, value []byte) {

@@ -241,3 +241,15 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 		t.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
+
+// What was written of an owner serves for the same owner alone.
+func TestOwnersAreTakenUpAgain(t *testing.T) {
+	s := &Sink{W: io.Discard}
+	for _, o := range []collector.Owner{curl, curl, owner(812+16, 1000, "curl"), curl, owner(812, 0, "curl"), {}, owner(812, 0, "wget"), curl} {
+		f := &collector.LimitHit{Time: booted, Owner: o}
+		var again bytes.Buffer
+		s.W = &again
+		s.Accept(f)
+		equal(t, "line", again.String(), string(line(f)))
+	}
+}
