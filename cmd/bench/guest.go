@@ -161,11 +161,20 @@ func guestGoals(rows []row) (goals []goal) {
 			g.Limit = limitOf(w, empty, peer.Added.Median)
 			goals = append(goals, g)
 		}
-		fentry, found := find(rows, loads[0].name, mode+"/fentry")
-		kprobe, also := find(rows, loads[0].name, mode+"/kprobe")
-		if found && also {
-			goals = append(goals, newGoal(mode+": added by kprobes, of what fentry adds", kprobe.Added.Median/fentry.Added.Median, 2, ""))
+		if ratio, found := kprobesOfFentry(rows, mode); found {
+			g := newGoal(mode+": added by kprobes, of what fentry adds", ratio, 2, "")
+			if empty, found := kprobesOfFentry(rows, hollow); found {
+				g.Limit = fmt.Sprintf("empty programs alone %.3g", empty)
+			}
+			goals = append(goals, g)
 		}
 	}
 	return goals
+}
+
+// kprobesOfFentry is what a tracer adds by kprobes, of what it adds by fentry.
+func kprobesOfFentry(rows []row, tracer string) (ratio float64, found bool) {
+	fentry, found := find(rows, loads[0].name, tracer+"/fentry")
+	kprobe, also := find(rows, loads[0].name, tracer+"/kprobe")
+	return kprobe.Added.Median / fentry.Added.Median, found && also
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"brink/experiments/lab"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -108,25 +110,11 @@ func hurry() error {
 // furnish prepares the new namespace: loopback up, and room for the timewait
 // sockets of a whole round, so that none of them overflows.
 func furnish() error {
-	if err := loopbackUp(); err != nil {
+	if err := lab.LoopbackUp(); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
 	const knob = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
 	return os.WriteFile(knob, []byte("10000000"), 0)
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }
 
 func ownNetns() (uint32, error) {

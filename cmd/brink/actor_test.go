@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"brink/experiments/lab"
 )
 
 // An actor is this test binary as an ordinary network program, in a process of
@@ -126,7 +126,7 @@ func actIfAsked() {
 		return
 	}
 	if os.Getenv("BRINK_TEST_LOOPBACK") != "" {
-		if err := loopbackUp(); err != nil {
+		if err := lab.LoopbackUp(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -140,19 +140,4 @@ func actIfAsked() {
 	fmt.Println(actorIsDone)
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
-}
-
-// loopbackUp is `ip link set lo up`.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"brink/experiments/lab"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -148,7 +150,7 @@ func perform(name string) error {
 		return errors.New("there is no such play")
 	}
 	at := netip.MustParseAddr(os.Getenv("BRINK_TEST_AT"))
-	if err := loopbackUp(); err != nil {
+	if err := lab.LoopbackUp(); err != nil {
 		return err
 	}
 	if err := play.prepare(at); err != nil {

@@ -49,7 +49,7 @@ func (in *inside) begin(b beginning) (begun, error) {
 		return begun{}, fmt.Errorf("worker %d is in brink's own network namespace and will not work there", os.Getpid())
 	}
 	if b.Holder {
-		err = loopbackUp()
+		err = LoopbackUp()
 	} else {
 		err = limitDescriptors(b.NoFile)
 	}

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func loopbackUp() error {
+// LoopbackUp is `ip link set lo up`, in the calling thread's network namespace.
+func LoopbackUp() error {
 	_, err := (*inside)(nil).linkUp("lo")
 	return err
 }
