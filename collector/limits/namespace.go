@@ -97,10 +97,15 @@ func (n *namespace) findBoundOnly() error {
 	if time.Since(n.boundOnly.at) < boundOnlyEvery {
 		return nil
 	}
-	n.boundOnly = boundOnly{at: time.Now()}
-	return n.each(sockdiag.Query{States: 1 << boundInactive}, func(s *sockdiag.Socket) {
-		n.boundOnly.list = append(n.boundOnly.list, *s)
+	found := boundOnly{at: time.Now()}
+	err := n.each(sockdiag.Query{States: 1 << boundInactive}, func(s *sockdiag.Socket) {
+		found.list = append(found.list, *s)
 	})
+	if err != nil {
+		found.at = time.Time{} // a part of them serves once
+	}
+	n.boundOnly = found
+	return err
 }
 
 func (n *namespace) countRequests() error {

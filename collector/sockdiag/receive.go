@@ -1,7 +1,6 @@
 package sockdiag
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"syscall"
@@ -48,57 +47,26 @@ type answer struct {
 	done     bool
 }
 
-// read takes one datagram apart while the kernel fills the next, which it does in
-// the call that receives it (netlink_dump): beside a million sockets either is half
-// of the work.
 func (a *answer) read(conn *netlink.Conn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	datagrams, free := make(chan received), make(chan []byte, 2)
-	free <- make([]byte, datagram)
-	free <- make([]byte, datagram)
-	go receive(raw, datagrams, free)
-	for d := range datagrams { // to the end, whatever is in them: the next request's answer comes after
-		if err = cmp.Or(err, d.err); err == nil {
-			err = a.take(d.b)
-		}
-		free <- d.b[:datagram]
-	}
-	return err
-}
-
-type received struct {
-	b   []byte
-	err error
-}
-
-// receive hands on all datagrams of one dump.
-func receive(raw syscall.RawConn, to chan<- received, free <-chan []byte) {
-	defer close(to)
-	for last := false; !last; {
-		b, n, err := <-free, 0, error(nil)
+	b := make([]byte, datagram)
+	for !a.done {
+		n := 0
 		waited := raw.Read(func(fd uintptr) bool {
 			n, err = recv(int(fd), b)
 			return err != syscall.EAGAIN
 		})
-		err = errors.Join(waited, err)
-		last = err != nil || isLast(b[:n])
-		to <- received{b[:n], err}
-	}
-}
-
-// isLast reports whether a dump ends in this datagram.
-func isLast(b []byte) bool {
-	for len(b) > 0 {
-		kind, _, rest, err := next(b)
-		if err != nil || kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR {
-			return true
+		if err := errors.Join(waited, err); err != nil {
+			return err
 		}
-		b = rest
+		if err := a.take(b[:n]); err != nil {
+			return err
+		}
 	}
-	return false
+	return nil
 }
 
 func recv(fd int, b []byte) (int, error) {
@@ -114,33 +82,20 @@ func recv(fd int, b []byte) (int, error) {
 	}
 }
 
-// take reads one datagram.
+// take reads one datagram: a row of messages, each with its header (struct
+// nlmsghdr) and padded.
 func (a *answer) take(b []byte) error {
-	for len(b) > 0 && !a.done {
-		kind, data, rest, err := next(b)
-		if err != nil {
+	for len(b) >= unix.SizeofNlMsghdr {
+		length := int(binary.NativeEndian.Uint32(b))
+		if length < unix.SizeofNlMsghdr || length > len(b) {
+			return errCutOff
+		}
+		if err := a.message(binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:length]); err != nil || a.done {
 			return err
 		}
-		if err := a.message(kind, data); err != nil {
-			return err
-		}
-		b = rest
+		b = b[min(len(b), (length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 	}
 	return nil
-}
-
-// next is the first message of a datagram: a row of them, each with its header
-// (struct nlmsghdr) and padded.
-func next(b []byte) (kind uint16, data, rest []byte, err error) {
-	if len(b) < unix.SizeofNlMsghdr {
-		return 0, nil, nil, errCutOff
-	}
-	length := int(binary.NativeEndian.Uint32(b))
-	if length < unix.SizeofNlMsghdr || length > len(b) {
-		return 0, nil, nil, errCutOff
-	}
-	padded := min(len(b), (length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1))
-	return binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:length], b[padded:], nil
 }
 
 func (a *answer) message(kind uint16, data []byte) error {
