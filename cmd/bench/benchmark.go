@@ -70,7 +70,7 @@ func newBench(ctx context.Context, s settings) (*benchmark, error) {
 	}
 	p := peers{s.peers}
 	if p.root == "" {
-		if p, err = fetchPeers(ctx); err != nil {
+		if p, err = fetchPeers(ctx, "", peersPackages); err != nil {
 			fmt.Fprintf(os.Stderr, "bench: without peers to compare: %v\n", err)
 		}
 	}

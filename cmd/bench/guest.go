@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +29,7 @@ const (
 const (
 	guestBrink  = "/bin/brink"
 	guestBench  = "/bin/bench"
-	guestPeers  = "/peers"
+	guestPeers  = "/" // bpftrace finds its libraries where Debian has them
 	guestResult = "/tmp/bench.json"
 )
 
@@ -90,7 +92,7 @@ func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
 	if err != nil {
 		return g, err
 	}
-	p, err := fetchPeers(ctx)
+	p, err := fetchPeers(ctx, "-guest", append(peersPackages, scriptPackages...))
 	if err != nil {
 		return g, err
 	}
@@ -117,30 +119,66 @@ func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
 	}, nil
 }
 
-// files are the peers' for a guest, which has none of what they are linked with.
+// files are the peers' for a guest, with all that they are linked with: it has none of that.
 func (p peers) files() (files []vm.File, err error) {
-	wanted := []string{peerLinker}
-	for _, name := range []string{tcplife, tcpstates, "tcpconnect", "tcptracer"} {
+	wanted := []string{peerLinker, peerBpftrace, peerScript}
+	for _, name := range []string{tcplife, tcpstates, tcpconnect, tcptracer} {
 		wanted = append(wanted, filepath.Join(peerPrograms, name))
 	}
-	for _, library := range []string{"libc.so.6", "libelf.so.1", "libz.so.1"} {
-		dir := slices.IndexFunc(peerLibraries, func(dir string) bool {
-			_, err := os.Stat(filepath.Join(p.root, dir, library))
-			return err == nil
-		})
-		if dir < 0 {
-			return nil, errors.New("the peers' folder has no " + library)
-		}
-		wanted = append(wanted, filepath.Join(peerLibraries[dir], library))
-	}
-	for _, name := range wanted {
-		body, err := os.ReadFile(filepath.Join(p.root, name))
+	for i := 0; i < len(wanted); i++ { // it grows
+		body, err := os.ReadFile(filepath.Join(p.root, wanted[i]))
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, vm.File{Path: filepath.Join(guestPeers, name), Data: body})
+		files = append(files, vm.File{Path: filepath.Join(guestPeers, wanted[i]), Data: body})
+		libraries, err := p.linkedWith(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", wanted[i], err)
+		}
+		for _, library := range libraries {
+			if !slices.Contains(wanted, library) {
+				wanted = append(wanted, library)
+			}
+		}
 	}
-	return files, nil
+	linker := files[0]
+	linker.Path = filepath.Join(guestPeers, programLinker)
+	header := vm.File{Path: filepath.Join(guestPeers, scriptHeader), Data: []byte(scriptHeaderText)}
+	return append(files, linker, header), nil
+}
+
+// programLinker is where programs for amd64 name it: in Debian a link to peerLinker.
+const programLinker = "lib64/ld-linux-x86-64.so.2"
+
+// scriptHeader is what tcplife.bt includes for these two numbers: libc's own takes the
+// kernel's headers with it.
+const (
+	scriptHeader     = "usr/include/sys/socket.h"
+	scriptHeaderText = "#define AF_INET 2\n#define AF_INET6 10\n"
+)
+
+// linkedWith are the libraries that a program or library asks for, as files of the
+// peers' folder; a script asks for none.
+func (p peers) linkedWith(body []byte) (libraries []string, err error) {
+	if !bytes.HasPrefix(body, []byte(elf.ELFMAG)) {
+		return nil, nil
+	}
+	file, err := elf.NewFile(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	names, err := file.ImportedLibraries()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		dir := slices.IndexFunc(peerLibraries, func(dir string) bool { return exists(filepath.Join(p.root, dir, name)) })
+		if dir < 0 {
+			return nil, errors.New("the peers' folder has no " + name)
+		}
+		libraries = append(libraries, filepath.Join(peerLibraries[dir], name))
+	}
+	return libraries, nil
 }
 
 // guestGoals: on each rung a part of what tcplife adds; and kprobes not too far

@@ -15,23 +15,32 @@ import (
 // tools in Python (bpfcc-tools) need kprobes, and a compiler on the host.
 var peersPackages = []string{"libbpf-tools", "libc6", "libelf1", "zlib1g"}
 
+// scriptPackages have bpftrace, and what it is linked with: Clang, LLVM and theirs.
+// Its tcplife.bt needs kprobes, so that these 58 MB are for guests alone.
+var scriptPackages = []string{
+	"bpftrace", "libbpf1", "libbpfcc", "libbsd0", "libbz2-1.0", "libclang1-14", "libdw1", "libedit2", "libffi8", "libgcc-s1",
+	"libicu72", "libllvm14", "liblzma5", "libmd0", "libstdc++6", "libtinfo6", "libxml2", "libz3-4",
+}
+
 // peersSuite is the Debian release that they come from.
 const peersSuite = "bookworm"
 
 // peers are the tools in a folder; its root is empty where there are none.
 type peers struct{ root string }
 
-// The folders of a Debian system for amd64 that count here.
+// Places in a Debian system for amd64 that count here.
 const (
 	peerPrograms = "usr/sbin"
 	peerLinker   = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+	peerScript   = "usr/sbin/tcplife.bt"
+	peerBpftrace = "usr/bin/bpftrace"
 )
 
 var peerLibraries = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
 
-// tracers are those that this kernel can run: the two at the end need functions to be
-// hooked, and tell less. bindsnoop is not among them: Debian's does not load on 6.12
-// (it reads inet_sock.freebind, a bit that has moved).
+// tracers are those that this kernel can run and that are there: those after the first
+// two need functions to be hooked. bindsnoop is not among them: Debian's does not load
+// on 6.12 (it reads inet_sock.freebind, a bit that has moved).
 func (p peers) tracers() []tracer {
 	if p.root == "" {
 		return nil
@@ -40,9 +49,20 @@ func (p peers) tracers() []tracer {
 	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err != nil {
 		return list
 	}
-	connect := p.tracer("tcpconnect", lifeLines)
+	connect := p.tracer(tcpconnect, lifeLines)
 	connect.ends = 1
-	return append(list, connect, p.tracer("tcptracer", closeLines))
+	list = append(list, connect, p.tracer(tcptracer, closeLines))
+	if script := filepath.Join(p.root, peerScript); exists(script) {
+		// bpftrace looks for its BEGIN in /proc/self/exe: no other linker can start it.
+		args := []string{filepath.Join(p.root, peerBpftrace), script}
+		list = append(list, tracer{name: tcplifeBT, tracefs: true, lines: lifeLines, args: args})
+	}
+	return list
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // tracer is one of the tools, started by the dynamic linker beside it.
@@ -54,16 +74,16 @@ func (p peers) tracer(name string, lines func(string, *prepared) (int, error)) t
 	}
 }
 
-// fetchPeers unpacks the tools into the user's cache, unless they are there.
+// fetchPeers unpacks packages into the user's cache, unless they are there.
 // Nothing is installed: the host stays as it is.
-func fetchPeers(ctx context.Context) (p peers, err error) {
+func fetchPeers(ctx context.Context, folder string, packages []string) (p peers, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return p, fmt.Errorf("find the cache folder: %w", err)
 	}
 	dir := filepath.Join(cache, "brink", "bench")
-	root := filepath.Join(dir, peersSuite)
-	if _, err := os.Stat(root); err == nil {
+	root := filepath.Join(dir, peersSuite+folder)
+	if exists(root) {
 		return peers{root}, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -75,8 +95,8 @@ func fetchPeers(ctx context.Context) (p peers, err error) {
 	}
 	defer os.RemoveAll(work)
 	made := filepath.Join(work, "root")
-	if err := vm.Unpack(ctx, work, made, peersSuite, peersPackages...); err != nil {
-		return p, fmt.Errorf("fetch %v: %w", peersPackages, err)
+	if err := vm.Unpack(ctx, work, made, peersSuite, packages...); err != nil {
+		return p, fmt.Errorf("fetch %v: %w", packages, err)
 	}
 	return peers{root}, os.Rename(made, root)
 }

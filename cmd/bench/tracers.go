@@ -12,8 +12,12 @@ const (
 	jsonLines = "brink-json"
 	plainText = "brink-text"
 	filtered  = "brink-filtered"
-	tcplife   = "tcplife"
-	tcpstates = "tcpstates"
+
+	tcplife    = "tcplife"
+	tcplifeBT  = "tcplife.bt"
+	tcpstates  = "tcpstates"
+	tcpconnect = "tcpconnect"
+	tcptracer  = "tcptracer"
 )
 
 // tracers are all that are compared: brink in its modes, on the best rung or on
