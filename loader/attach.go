@@ -89,6 +89,7 @@ const notAskedFor = "not asked for"
 func (t *Tracer) attachHook(h Hook) Mode {
 	m := Mode{Hook: h, Rung: None, Lost: h.Without}
 	for _, way := range h.Ways {
+		way.Programs = t.options.needed(way.Programs)
 		if way.Rung < t.options.Best {
 			m.refuse(way.Rung, notAskedFor)
 			continue

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"os"
+	"slices"
 
 	"brink/bpf"
 
@@ -46,6 +47,19 @@ type Filter struct {
 	Cgroup string   // a directory of the cgroup v2 hierarchy; includes those below
 	// Dynamic filters by namespace even while Netns is empty: AllowNetns adds.
 	Dynamic bool
+}
+
+func (f Filter) byTuple() bool { return f.Port != 0 || len(f.CIDRs) > 0 }
+
+// needed leaves out what would have nothing to do: the hook of a child's birth, where
+// the child is taken up at ESTABLISHED (born_late in bpf/endpoint.h).
+func (o Options) needed(programs []string) []string {
+	if !o.Tally && !o.Filter.byTuple() {
+		return programs
+	}
+	return slices.DeleteFunc(slices.Clone(programs), func(name string) bool {
+		return name == bpf.BrinkProgFexitInetCskCloneLock || name == bpf.BrinkProgKretprobeInetCskCloneLock
+	})
 }
 
 // preallocate reports whether a hash map must be allocated in full: before 6.1
@@ -91,7 +105,7 @@ func (o Options) constants() map[string]any {
 		bpf.BrinkVarFilterByNetns:  f.Dynamic || len(f.Netns) > 0,
 		bpf.BrinkVarFilterByCgroup: f.Cgroup != "",
 		bpf.BrinkVarFilterByCidr:   len(f.CIDRs) > 0,
-		bpf.BrinkVarFilterByTuple:  f.Port != 0 || len(f.CIDRs) > 0,
+		bpf.BrinkVarFilterByTuple:  f.byTuple(),
 
 		bpf.BrinkVarLastPlace: o.places() - 1,
 

@@ -144,3 +144,21 @@ func TestApplySizesTheMaps(t *testing.T) {
 	equal(t, "a tally that nobody asked for", untouched.Maps[bpf.BrinkMapTallyLives].MaxEntries, 1)
 	equal(t, "ring by default", untouched.Maps[bpf.BrinkMapEvents].MaxEntries, 16<<20)
 }
+
+// What a tally or a filter by tuple does not need is a child's birth, and nothing else.
+func TestNeeded(t *testing.T) {
+	state := hooks[indexOf(bpf.BrinkHookHOOK_STATE)]
+	for _, way := range state.Ways {
+		whole := Options{Filter: Filter{PID: 1}}.needed(way.Programs)
+		equal(t, way.Rung.String()+": programs for all", len(whole), len(way.Programs))
+		births := 1
+		if way.Rung == Tracepoint {
+			births = 0 // the tracepoint is the birth as well
+		}
+		for _, o := range []Options{{Tally: true}, {Filter: Filter{Port: 1}}, {Filter: Filter{CIDRs: make([]netip.Prefix, 1)}}} {
+			needed := o.needed(way.Programs)
+			equal(t, way.Rung.String()+": programs needed", len(needed), len(way.Programs)-births)
+			equal(t, way.Rung.String()+": of a birth", strings.Contains(strings.Join(needed, " "), "clone_lock"), false)
+		}
+	}
+}
