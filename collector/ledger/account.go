@@ -33,7 +33,7 @@ type account struct {
 	figures Figures
 	gone    gone
 	stays   map[tuple]stay
-	room    *int // how many stays all accounts have
+	room    *room // shared by all accounts
 	swept   time.Time
 	to      destinations
 
@@ -46,12 +46,19 @@ type account struct {
 	closed  string    // why there will be no reading
 }
 
+// room is what the stays of all accounts take.
+type room struct {
+	taken int
+	ports [1 << 16]uint32 // by local port: most connections need no further look
+}
+
 // stay is one timewait socket.
 type stay struct {
 	since  int64 // wall clock, ns: when its timer was set, as far as is known
 	to     *row
-	fin    bool // of kind fin_wait_2
-	before bool // older than the ledger; since when is not known
+	port   uint16 // local
+	fin    bool   // of kind fin_wait_2
+	before bool   // older than the ledger; since when is not known
 }
 
 // gone counts the ends that no hook told of.
@@ -76,10 +83,10 @@ func (a *account) idle() bool {
 func (a *account) open(r Reading) {
 	a.opened, a.cookie, a.finTimeout = r, r.Cookie, r.FinTimeout
 	a.figures.Before = r.Counters.Tw
-	for key, state := range r.timeWaits {
-		local, peer := key.addresses()
-		to := a.to.of(destinationOf(collector.RoleUnknown, local, peer))
-		a.put(key, stay{since: r.At.UnixNano(), to: to, fin: state == collector.FinWait2, before: true})
+	for key, tw := range r.timeWaits {
+		a.put(key, stay{
+			since: r.At.UnixNano(), to: a.to.of(tw.to), port: tw.port, fin: tw.state == collector.FinWait2, before: true,
+		})
 	}
 	a.opened.timeWaits = nil
 }
@@ -97,22 +104,24 @@ func (a *account) entered(key tuple, t *collector.TimeWait, role collector.Role)
 		a.endUntold(key, old, t.Time)
 	}
 	a.sweepIfFull(t.Time)
-	a.put(key, stay{since: t.Time.UnixNano(), to: to, fin: fin})
+	a.put(key, stay{since: t.Time.UnixNano(), to: to, port: t.Local.Port(), fin: fin})
 }
 
 func (a *account) put(key tuple, s stay) {
-	if *a.room >= maxStays {
+	if a.room.taken >= maxStays {
 		a.untracked++
 		return
 	}
-	*a.room++
+	a.room.taken++
+	a.room.ports[s.port]++
 	s.to.now++
 	a.stays[key] = s
 }
 
 func (a *account) remove(key tuple, s stay) {
 	delete(a.stays, key)
-	*a.room--
+	a.room.taken--
+	a.room.ports[s.port]--
 	s.to.leave()
 }
 
@@ -165,7 +174,11 @@ func (a *account) length(s stay) time.Duration {
 
 // tookOver looks whether a connection began on the tuple of a timewait socket.
 // A connect() that was refused the tuple did not get it.
-func (a *account) tookOver(key tuple, c *collector.Connection) {
+func (a *account) tookOver(c *collector.Connection) {
+	if a.room.ports[c.Local.Port()] == 0 {
+		return
+	}
+	key := tupleOf(c.Local, c.Peer)
 	s, there := a.stays[key]
 	if !there || c.Start.IsZero() || c.Start.UnixNano() <= s.since || c.Errno == unix.EADDRNOTAVAIL {
 		return
@@ -198,7 +211,7 @@ func (a *account) endUntold(key tuple, s stay, by time.Time) {
 
 // sweepIfFull makes room, at most once a second.
 func (a *account) sweepIfFull(now time.Time) {
-	if *a.room >= maxStays && now.Sub(a.swept) > time.Second {
+	if a.room.taken >= maxStays && now.Sub(a.swept) > time.Second {
 		a.swept = now
 		a.sweep(now)
 	}

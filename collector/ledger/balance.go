@@ -102,11 +102,11 @@ func (a *account) reconcile(r *Reading) {
 	}
 	a.strangers = int64(len(r.timeWaits))
 	for key, s := range a.stays {
-		state, there := r.timeWaits[key]
+		tw, there := r.timeWaits[key]
 		switch {
 		case there:
 			a.strangers--
-			a.seen(key, s, state)
+			a.seen(key, s, tw.state)
 		case a.due(s, r.At):
 			a.gone.timer++
 			a.remove(key, s)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ type Ledger struct {
 	mu       sync.Mutex // guards what follows
 	accounts map[uint32]*account
 	archived []*account
-	stays    int // kept now, in all accounts
+	room     room
 	dropped  int
 	last     end
 }
@@ -52,9 +53,9 @@ type Ledger struct {
 // end is the connection told last: a timewait socket's entry follows the end of
 // its connection, and only that knows the role.
 type end struct {
-	tuple tuple
-	netns uint32
-	role  collector.Role
+	local, peer netip.AddrPort
+	netns       uint32
+	role        collector.Role
 }
 
 // New makes a ledger.
@@ -75,10 +76,9 @@ func (l *Ledger) Accept(f collector.Fact) {
 }
 
 func (l *Ledger) connection(c *collector.Connection) {
-	key := tupleOf(c.Local, c.Peer)
-	l.last = end{key, c.Netns, c.Role}
+	l.last = end{c.Local, c.Peer, c.Netns, c.Role}
 	if a := l.accounts[c.Netns]; a != nil && !l.o.Hooked {
-		a.tookOver(key, c)
+		a.tookOver(c)
 	}
 }
 
@@ -97,12 +97,12 @@ func (l *Ledger) timeWait(t *collector.TimeWait) {
 	case t.Hook != collector.HookTimeWaitEnter:
 		a.turned(key, t) // told by any other hook, an entry is a turn
 	default:
-		a.entered(key, t, l.roleOf(key, t.Netns))
+		a.entered(key, t, l.roleOf(t))
 	}
 }
 
-func (l *Ledger) roleOf(key tuple, netns uint32) collector.Role {
-	if l.last.tuple == key && l.last.netns == netns {
+func (l *Ledger) roleOf(t *collector.TimeWait) collector.Role {
+	if l.last.local == t.Local && l.last.peer == t.Peer && l.last.netns == t.Netns {
 		return l.last.role
 	}
 	return collector.RoleUnknown
@@ -113,7 +113,7 @@ func (l *Ledger) roleOf(key tuple, netns uint32) collector.Role {
 func (l *Ledger) account(netns uint32) *account {
 	a := l.accounts[netns]
 	if a == nil {
-		a = &account{netns: netns, o: &l.o, room: &l.stays, stays: map[tuple]stay{}}
+		a = &account{netns: netns, o: &l.o, room: &l.room, stays: map[tuple]stay{}}
 		l.accounts[netns] = a
 	}
 	return a

@@ -54,10 +54,10 @@ func begun(seconds float64, role collector.Role, port int) *collector.Connection
 func reading(seconds float64, c Counters, ports ...int) Reading {
 	r := Reading{
 		At: at(seconds), Cookie: 7, Counters: c, FinTimeout: 30 * time.Second,
-		listed: true, timeWaits: map[tuple]collector.State{}, others: map[tuple]struct{}{},
+		listed: true, timeWaits: map[tuple]timeWait{}, others: map[tuple]struct{}{},
 	}
 	for _, port := range ports {
-		r.timeWaits[tupleOf(client(port), server)] = collector.TimeWaitState
+		r.timeWaits[tupleOf(client(port), server)] = timeWait{state: collector.TimeWaitState, port: uint16(port)}
 	}
 	return r
 }
@@ -244,7 +244,7 @@ func TestStaysAreBounded(t *testing.T) {
 		t.Errorf("%d stays, %d untracked", len(a.stays), a.untracked)
 	}
 	l.Accept(wide(100, maxStays+7))
-	if len(a.stays) != 1 || a.gone.timer != maxStays || l.stays != 1 {
+	if len(a.stays) != 1 || a.gone.timer != maxStays || l.room.taken != 1 {
 		t.Errorf("%d stays, %d by timer", len(a.stays), a.gone.timer)
 	}
 }

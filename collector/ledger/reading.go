@@ -22,8 +22,15 @@ type Reading struct {
 	Moved bool
 
 	listed    bool // the sockets below were asked for, and told
-	timeWaits map[tuple]collector.State
+	timeWaits map[tuple]timeWait
 	others    map[tuple]struct{} // the tuples that any other socket holds
+}
+
+// timeWait is a timewait socket that the kernel lists.
+type timeWait struct {
+	state collector.State // tw_substate, its kind
+	port  uint16          // local
+	to    destinationKey
 }
 
 // maxOthers is how many other sockets are listed to find new holders of tuples.
@@ -84,11 +91,11 @@ func (r *Reading) list(others bool) {
 	if err != nil {
 		return
 	}
-	r.listed, r.timeWaits, r.others = true, map[tuple]collector.State{}, map[tuple]struct{}{}
+	r.listed, r.timeWaits, r.others = true, map[tuple]timeWait{}, map[tuple]struct{}{}
 	for i := range sockets {
 		s := &sockets[i]
 		if key := tupleOf(s.Local, s.Peer); s.TimeWait {
-			r.timeWaits[key] = collector.State(s.State) // tw_substate, its kind
+			r.timeWaits[key] = timeWait{collector.State(s.State), s.Local.Port(), destinationOf(collector.RoleUnknown, s.Local, s.Peer)}
 		} else {
 			r.others[key] = struct{}{}
 		}

@@ -46,8 +46,8 @@ func TestNamespaceNotFound(t *testing.T) {
 	if a := l.Accounts()[0]; len(l.accounts) != 0 || a.LeftEarly != 1 {
 		t.Errorf("%+v", a)
 	}
-	if l.stays != 0 {
-		t.Errorf("%d stays are kept", l.stays)
+	if l.room.taken != 0 {
+		t.Errorf("%d stays are kept", l.room.taken)
 	}
 }
 
