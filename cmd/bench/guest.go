@@ -122,7 +122,7 @@ func guestOf(ctx context.Context, s settings) (g vm.Guest, err error) {
 // files are the peers' for a guest, with all that they are linked with: it has none of that.
 func (p peers) files() (files []vm.File, err error) {
 	wanted := []string{peerLinker, peerBpftrace, peerScript}
-	for _, name := range []string{tcplife, tcpstates, tcpconnect, tcptracer} {
+	for _, name := range []string{tcplife, tcpstates, tcpconnect, tcptracer, bindsnoop} {
 		wanted = append(wanted, filepath.Join(peerPrograms, name))
 	}
 	for i := 0; i < len(wanted); i++ { // it grows

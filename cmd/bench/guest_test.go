@@ -23,7 +23,7 @@ func TestPeersFilesForAGuest(t *testing.T) {
 	}
 	linked, err := os.ReadFile("/usr/bin/ls") // with libselinux, and by that with libpcre2
 	noError(t, err)
-	for _, name := range []string{"tcplife", "tcpstates", "tcpconnect", "tcptracer", "other"} {
+	for _, name := range []string{"tcplife", "tcpstates", "tcpconnect", "tcptracer", "bindsnoop", "other"} {
 		put(filepath.Join(peerPrograms, name), linked)
 	}
 	put(peerBpftrace, linked)

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"brink/loader/vm"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // peersPackages have the tools that people use today for what brink tells:
@@ -39,8 +42,7 @@ const (
 var peerLibraries = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
 
 // tracers are those that this kernel can run and that are there: those after the first
-// two need functions to be hooked. bindsnoop is not among them: Debian's does not load
-// on 6.12 (it reads inet_sock.freebind, a bit that has moved).
+// two need functions to be hooked.
 func (p peers) tracers() []tracer {
 	if p.root == "" {
 		return nil
@@ -52,12 +54,26 @@ func (p peers) tracers() []tracer {
 	connect := p.tracer(tcpconnect, lifeLines)
 	connect.ends = 1
 	list = append(list, connect, p.tracer(tcptracer, closeLines))
+	if hasFreebind() {
+		list = append(list, p.tracer(bindsnoop, nil)) // no load binds, but for its listeners
+	}
 	if script := filepath.Join(p.root, peerScript); exists(script) {
 		// bpftrace looks for its BEGIN in /proc/self/exe: no other linker can start it.
 		args := []string{filepath.Join(p.root, peerBpftrace), script}
 		list = append(list, tracer{name: tcplifeBT, tracefs: true, lines: lifeLines, args: args})
 	}
 	return list
+}
+
+// hasFreebind: Debian's bindsnoop reads inet_sock.freebind, which went into inet_flags
+// with 6.6, and does not load without it.
+func hasFreebind() bool {
+	var sock *btf.Struct
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil || kernel.TypeByName("inet_sock", &sock) != nil {
+		return false
+	}
+	return slices.ContainsFunc(sock.Members, func(m btf.Member) bool { return m.Name == "freebind" })
 }
 
 func exists(name string) bool {

@@ -18,6 +18,7 @@ const (
 	tcpstates  = "tcpstates"
 	tcpconnect = "tcpconnect"
 	tcptracer  = "tcptracer"
+	bindsnoop  = "bindsnoop"
 )
 
 // tracers are all that are compared: brink in its modes, on the best rung or on
