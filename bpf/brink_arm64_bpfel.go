@@ -46,6 +46,13 @@ const (
 	BrinkCountCOUNT_COUNT             BrinkCount = 6
 )
 
+type BrinkEarlyOwner struct {
+	_     structs.HostLayout
+	Owner BrinkOwner
+	Flags uint32
+	Pad   uint32
+}
+
 type BrinkEndpoint struct {
 	_        structs.HostLayout
 	At       [8]uint64
@@ -368,6 +375,8 @@ type BrinkTuple struct {
 const (
 	BrinkMapCalls                             = "calls"
 	BrinkMapCounts                            = "counts"
+	BrinkMapEarly                             = "early"
+	BrinkMapEarlyOwners                       = "early_owners"
 	BrinkMapEndpoints                         = "endpoints"
 	BrinkMapEvents                            = "events"
 	BrinkMapFailures                          = "failures"
@@ -629,6 +638,8 @@ type BrinkProgramSpecs struct {
 type BrinkMapSpecs struct {
 	Calls            *ebpf.MapSpec `ebpf:"calls"`
 	Counts           *ebpf.MapSpec `ebpf:"counts"`
+	Early            *ebpf.MapSpec `ebpf:"early"`
+	EarlyOwners      *ebpf.MapSpec `ebpf:"early_owners"`
 	Endpoints        *ebpf.MapSpec `ebpf:"endpoints"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Failures         *ebpf.MapSpec `ebpf:"failures"`
@@ -696,6 +707,8 @@ func (o *BrinkObjects) Close() error {
 type BrinkMaps struct {
 	Calls            *ebpf.Map `ebpf:"calls"`
 	Counts           *ebpf.Map `ebpf:"counts"`
+	Early            *ebpf.Map `ebpf:"early"`
+	EarlyOwners      *ebpf.Map `ebpf:"early_owners"`
 	Endpoints        *ebpf.Map `ebpf:"endpoints"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Failures         *ebpf.Map `ebpf:"failures"`
@@ -719,6 +732,8 @@ func (m *BrinkMaps) Close() error {
 	return _BrinkClose(
 		m.Calls,
 		m.Counts,
+		m.Early,
+		m.EarlyOwners,
 		m.Endpoints,
 		m.Events,
 		m.Failures,

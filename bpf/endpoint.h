@@ -6,6 +6,7 @@
 #ifndef BRINK_ENDPOINT_H
 #define BRINK_ENDPOINT_H
 
+#include "early.h"
 #include "emit.h"
 #include "failure.h"
 #include "filter.h"
@@ -81,6 +82,7 @@ static __always_inline struct endpoint *born_established(struct sock *sk)
 {
 	struct endpoint e = {.role = ROLE_SERVER};
 	__u64 handshake = (__u64)(READ((struct tcp_sock *)sk, srtt_us) >> 3) * 1000;
+	struct endpoint *new;
 
 	e.netns = netns_of(sk);
 	if (!netns_wanted(e.netns) || !is_tcp(sk))
@@ -88,7 +90,10 @@ static __always_inline struct endpoint *born_established(struct sock *sk)
 	read_tuple(sk, &e.tuple);
 	if (handshake)
 		e.at[STAGE_SYN_RECV] = (tally ? segment_time(sk) : now()) - handshake;
-	return track(sk, &e) ?: endpoint_of(sk);
+	new = track(sk, &e) ?: endpoint_of(sk);
+	if (new)
+		take_early_owner(sk, new);
+	return new;
 }
 
 static __always_inline void born_listener(struct sock *sk)
@@ -182,8 +187,10 @@ static __always_inline void ended_unknown(struct sock *sk, int old_state, __u8 s
 {
 	struct endpoint e = {.role = ROLE_UNKNOWN, .flags = ENDPOINT_PARTIAL};
 
-	if (born_late() && old_state == TCP_SYN_RECV)
+	if (born_late() && old_state == TCP_SYN_RECV) {
 		e.role = ROLE_SERVER;
+		take_early_owner(sk, &e);
+	}
 	e.netns = netns_of(sk);
 	if (old_state == TCP_SYN_SENT || filter_pid || filter_by_cgroup ||
 	    !netns_wanted(e.netns) || !is_tcp(sk))
@@ -242,6 +249,8 @@ static __always_inline void ended(struct sock *sk, int old_state, __u8 successor
 		ended_unknown(sk, old_state, successor, error);
 		return;
 	}
+	if (born_late() && e->role == ROLE_SERVER)
+		take_early_owner(sk, e);
 	if (old_state == TCP_SYN_SENT) {
 		read_tuple(sk, &e->tuple);
 		if (awaits_result(sk, e, error))

@@ -14,7 +14,7 @@ import (
 // ours are the object's structs that are brink's own: of event.h, maps.h and
 // syscall.h. Every other one claims to be the kernel's, by its name.
 var ours = []string{
-	"bind_options", "call", "cidr", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "place", "port_range",
+	"bind_options", "call", "cidr", "early_owner", "endpoint", "endpoint_ended", "entered", "event_header", "owner", "place", "port_range",
 	"lives", "lives_key", "refused", "state_changed", "storm", "storm_key", "syn_segment", "sys_enter",
 	"sys_exit", "time_wait", "time_waits_key", "timewait_segment", "tuple",
 }

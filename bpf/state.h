@@ -148,8 +148,10 @@ static __always_inline bool left_out(struct sock *sk, int state)
 {
 	if (!filtered_out(sk, state))
 		return false;
-	if (state == TCP_ESTABLISHED || state == TCP_CLOSE)
+	if (state == TCP_ESTABLISHED || state == TCP_CLOSE) {
 		forget(sk);
+		forget_early_owner(sk);
+	}
 	return true;
 }
 
