@@ -12,27 +12,6 @@
 #include "read.h"
 #include "table.h"
 
-struct early_owner {
-	struct owner owner;
-	__u32	     flags; /* ENDPOINT_IN_CGROUP */
-	__u32	     pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, struct early_owner);
-} early_owners SEC(".maps");
-
-/* How many there are: mostly none, and to look costs less here than there. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} early SEC(".maps");
-
 static __always_inline __u32 *early_count(void)
 {
 	__u32 zero = 0;
