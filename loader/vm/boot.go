@@ -4,26 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
 // powerOffGrace is how long a guest may take to power off once its results
 // are here, or are known not to come. After that QEMU is killed.
 const powerOffGrace = 5 * time.Second
-
-// bootPatience is how long a guest may take until its first command: it takes 3 to 5
-// seconds, more on a busy host.
-const bootPatience = time.Minute
-
-// bootAttempts is how often a guest is started that does not come up. QEMU before 8.1
-// may translate an instruction that another CPU is just patching, and keep what it was
-// (mended by deba78709ae8): one boot of 5.10 in 300 then stays at int3 for ever. Nothing
-// of what is to be tested has run by then.
-const bootAttempts = 3
 
 // Boot fetches the guest's kernel if need be, boots it, runs the commands and
 // returns their results. A command that fails is no error of Boot's; a guest
@@ -47,13 +35,7 @@ func Boot(ctx context.Context, g Guest) (Result, error) {
 
 	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, ErrHang)
 	defer cancel()
-	for attempt := 1; ; attempt++ {
-		err = run(ctx, g, image, dir, &result)
-		if attempt == bootAttempts || !errors.Is(err, ErrNotUp) {
-			break
-		}
-		fmt.Fprintf(g.Output, "guest %s has not come up after %s: started again\n", g.Kernel, g.patience)
-	}
+	err = run(ctx, g, image, dir, &result)
 	if err != nil {
 		err = fmt.Errorf("guest %s: %w%s", g.Kernel, err, hint(result.Console))
 	}
@@ -69,33 +51,13 @@ func run(ctx context.Context, g Guest, image Image, dir string, result *Result) 
 		return err
 	}
 	defer m.kill()
-	var late atomic.Bool
-	patience := time.AfterFunc(g.patience, func() { late.Store(true); m.kill() })
-	defer patience.Stop()
-	decoded := newDecoder(g, result, start).decode(untilFirst{m.frames, patience})
+	decoded := newDecoder(g, result, start).decode(m.frames)
 	timer := time.AfterFunc(powerOffGrace, m.kill)
 	defer timer.Stop()
 	ended := m.wait()
 	console, _ := os.ReadFile(m.console) // absent when QEMU did not get that far
 	result.Console = string(console)
-	if late.Load() && result.Boot == 0 && ctx.Err() == nil {
-		return ErrNotUp
-	}
 	return verdict(ctx, decoded, ended, result.Console)
-}
-
-// untilFirst has a timer run until there is something to read.
-type untilFirst struct {
-	io.Reader
-	timer *time.Timer
-}
-
-func (u untilFirst) Read(b []byte) (int, error) {
-	n, err := u.Reader.Read(b)
-	if n > 0 {
-		u.timer.Stop()
-	}
-	return n, err
 }
 
 // verdict picks the cause out of the symptoms: whatever ended the guest also

@@ -36,8 +36,6 @@ type Guest struct {
 
 	// Output receives the commands' output as it comes.
 	Output io.Writer
-
-	patience time.Duration // until the first command; bootPatience
 }
 
 // A File is put into the guest.
@@ -95,7 +93,6 @@ func (r Result) Failed() []CommandResult {
 // What can go wrong with a guest as a whole, as opposed to a command in it.
 var (
 	ErrPanic     = errors.New("kernel panic")
-	ErrNotUp     = errors.New("guest did not come up")
 	ErrHang      = errors.New("guest did not end in time")
 	ErrTruncated = errors.New("guest ended before all results came")
 	ErrSetup     = errors.New("guest setup failed")
@@ -124,9 +121,6 @@ func (g Guest) withDefaults() (Guest, error) {
 	}
 	if g.Timeout == 0 {
 		g.Timeout = 5 * time.Minute
-	}
-	if g.patience == 0 {
-		g.patience = bootPatience
 	}
 	if g.Output == nil {
 		g.Output = io.Discard

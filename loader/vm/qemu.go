@@ -29,16 +29,18 @@ var kernelArgs = strings.Join([]string{
 	"audit=0", "apparmor=0", "selinux=0", "lsm=",
 }, " ")
 
+// accelerator has one thread run all of a guest's CPUs in turn. With one for each, QEMU
+// before 8.1 may translate an instruction that another CPU is patching just then, and
+// keep what it was (mended by deba78709ae8): kernels patch for each hook and while they
+// boot, and such a guest stays at int3 for ever. Two guests side by side are as fast.
+const accelerator = "tcg,thread=single,tb-size=256"
+
 // qemuArgs is QEMU's command line for a guest. KVM is not used even where it
 // exists, so that a run is the same everywhere.
 func qemuArgs(g Guest, kernel, initrd, console string) []string {
-	accel := "tcg,thread=multi,tb-size=256"
-	if g.Icount {
-		accel = "tcg,thread=single,tb-size=256"
-	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "pc", "-accel", accel, "-cpu", "max,-cx16",
+		"-machine", "pc", "-accel", accelerator, "-cpu", "max,-cx16",
 		"-smp", strconv.Itoa(g.CPUs), "-m", strconv.Itoa(g.Memory),
 		"-kernel", kernel, "-initrd", initrd, "-append", kernelArgs,
 		// The kernel's console to a file, the framed line to our pipe.

@@ -120,19 +120,6 @@ func TestBootHang(t *testing.T) {
 	}
 }
 
-// A guest that does not come up is started again, and given up in the end.
-func TestBootNotUp(t *testing.T) {
-	needVM(t)
-	var output strings.Builder
-	_, err := Boot(t.Context(), Guest{Kernel: stable, Commands: []Command{Shell("true")}, Output: &output, patience: 100 * time.Millisecond})
-	if !errors.Is(err, ErrNotUp) {
-		t.Errorf("got error %v, want %v", err, ErrNotUp)
-	}
-	if again := strings.Count(output.String(), "started again"); again != bootAttempts-1 {
-		t.Errorf("started again %d times: %q", again, output.String())
-	}
-}
-
 func TestBootEndsEarly(t *testing.T) {
 	needVM(t)
 	_, err := Boot(t.Context(), Guest{Kernel: stable, Commands: []Command{Shell("poweroff -f")}})
