@@ -20,14 +20,19 @@ import (
 
 // TestTraceOwnerBeforeEstablished: a task may accept a child that is still in SYN_RECV:
 // with Fast Open that lasts until the handshake's last ACK comes, which is held back
-// here. The connection has its owner nevertheless, also where a filter by port has it
-// taken up when established.
+// here. The connection has its owner nevertheless, also where a filter by port or a tally
+// has it taken up when established.
 func TestTraceOwnerBeforeEstablished(t *testing.T) {
 	needRoot(t)
 	for _, rung := range []loader.Rung{loader.Fentry, loader.Kprobe, loader.Tracepoint} {
-		for _, port := range []uint16{0, fastPort} {
-			t.Run(fmt.Sprintf("%s/port %d", rung, port), func(t *testing.T) {
-				tr := startTracing(t, loader.Options{Best: rung, Filter: loader.Filter{Dynamic: true, Port: port}})
+		for name, o := range map[string]loader.Options{
+			"all":   {},
+			"port":  {Filter: loader.Filter{Port: fastPort}},
+			"tally": {Tally: true, SampleRatio: 1},
+		} {
+			t.Run(fmt.Sprintf("%s/%s", rung, name), func(t *testing.T) {
+				o.Best, o.Filter.Dynamic = rung, true
+				tr := startTracing(t, o)
 				if m := tr.tracer.Mode("accept"); m.Rung != rung {
 					t.Skipf("this kernel has no %s: %+v", rung, m.Refusals)
 				}
