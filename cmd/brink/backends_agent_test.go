@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,21 +67,11 @@ func newTranslated(t *testing.T) translated {
 // belongs to the namespace of the thread that made it.
 func serveHTTP(t *testing.T, l *lab.Lab, at string) {
 	t.Helper()
-	namespace := must[*os.File](t)(os.Open(l.NetnsPath()))
-	defer namespace.Close()
 	var listener net.Listener
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends here
-		err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			listener, err = listen(at)
-		}
-		made <- err
-	}()
-	if err := <-made; err != nil {
-		t.Fatal(err)
-	}
+	inLab(t, l, func() (err error) {
+		listener, err = listen(at)
+		return err
+	})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello\n")) })}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })

@@ -45,13 +45,13 @@ func (s *scene) overflowSYNQueue(t *testing.T) {
 	}))
 }
 
-// inLab runs f on a thread inside the lab's namespace, which ends with it.
-func (s *scene) inLab(t *testing.T, f func() error) {
+// inLab runs f on a thread inside a lab's namespace, which ends with it.
+func inLab(t *testing.T, l *lab.Lab, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread is spoiled
-		ns, err := os.Open(s.lab.NetnsPath())
+		ns, err := os.Open(l.NetnsPath())
 		if err == nil {
 			defer ns.Close()
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
@@ -72,26 +72,19 @@ func (s *scene) takeUDPPorts(t *testing.T) {
 	if s.at(0).Addr().Is6() {
 		family = unix.AF_INET6
 	}
-	s.inLab(t, func() error {
+	inLab(t, s.lab, func() error {
 		for _, port := range []uint16{53, 53, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} {
 			fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
 			defer unix.Close(fd)
-			if err := unix.Bind(fd, sockaddr(s.at(port))); err != nil && err != unix.EADDRINUSE {
+			if err := unix.Bind(fd, sockaddrOf(s.at(port))); err != nil && err != unix.EADDRINUSE {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
 const nobody = 65534
@@ -117,7 +110,7 @@ func (s *scene) cloneTooMuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Prlimit(0, unix.RLIMIT_NPROC, &before, nil)
-	s.inLab(t, func() error {
+	inLab(t, s.lab, func() error {
 		return asNobody(func() error {
 			pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 			if errno == 0 && pid == 0 {
@@ -169,7 +162,7 @@ func setHost(t *testing.T, name, value string) (back func()) {
 
 func (s *scene) exhaustFiles(t *testing.T) {
 	defer setHost(t, "fs.file-max", "10")()
-	s.inLab(t, func() error {
+	inLab(t, s.lab, func() error {
 		return asNobody(func() error {
 			_, _, errno := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0)
 			return expect(errno, unix.ENFILE)
@@ -190,7 +183,7 @@ func (s *scene) stuff(port uint16, n int) error {
 			return err
 		}
 		defer unix.Close(fd)
-		if err := unix.Connect(fd, sockaddr(s.at(port))); err != nil {
+		if err := unix.Connect(fd, sockaddrOf(s.at(port))); err != nil {
 			return err
 		}
 		if err := unix.SetNonblock(fd, true); err != nil {
@@ -209,7 +202,7 @@ func (s *scene) stuff(port uint16, n int) error {
 func (s *scene) exhaustMemory(t *testing.T) {
 	must[lab.Socket](t)(s.server.Listen(t.Context(), lab.ListenOptions{Addr: s.at(87)}))
 	defer setHost(t, "net.ipv4.tcp_mem", "1 2 4")()
-	s.inLab(t, func() error { return s.stuff(87, 2) })
+	inLab(t, s.lab, func() error { return s.stuff(87, 2) })
 }
 
 // exhaustOrphans closes connections with data that nobody reads, twice: the
@@ -219,7 +212,7 @@ func (s *scene) exhaustOrphans(t *testing.T) {
 	must[lab.Socket](t)(s.server.Listen(t.Context(), lab.ListenOptions{Addr: s.at(88), Accept: true}))
 	defer setHost(t, "net.ipv4.tcp_max_orphans", "1")()
 	for range 2 {
-		s.inLab(t, func() error { return s.stuff(88, 3) })
+		inLab(t, s.lab, func() error { return s.stuff(88, 3) })
 		time.Sleep(300 * time.Millisecond)
 	}
 }

@@ -5,39 +5,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"brink/experiments/lab"
-
-	"golang.org/x/sys/unix"
 )
 
 // runInside runs a command in a lab's network namespace. A child is born in the
 // namespace of the thread that forks it; that thread never comes back.
 func runInside(t *testing.T, l *lab.Lab, cmd *exec.Cmd) []byte {
 	t.Helper()
-	namespace := must[*os.File](t)(os.Open(l.NetnsPath()))
-	defer namespace.Close()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			err = cmd.Run()
+	inLab(t, l, func() error {
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%v: %w: %s", cmd.Args, err, &stderr)
 		}
-		ended <- err
-	}()
-	if err := <-ended; err != nil {
-		t.Fatalf("%v: %v: %s", cmd.Args, err, &stderr)
-	}
+		return nil
+	})
 	return stdout.Bytes()
 }
 

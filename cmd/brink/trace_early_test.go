@@ -2,15 +2,14 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
 	"brink/collector"
-	"brink/experiments/lab"
 	"brink/loader"
 
 	"github.com/google/nftables"
@@ -52,7 +51,7 @@ func testEarlyOwner(t *testing.T, tr *tracing, addr netip.Addr) {
 	if err := tr.tracer.AllowNetns(l.Netns()); err != nil {
 		t.Fatal(err)
 	}
-	within(t, l, func() { acceptBeforeEstablished(t, netip.AddrPortFrom(addr, fastPort)) })
+	inLab(t, l, func() error { return acceptBeforeEstablished(netip.AddrPortFrom(addr, fastPort)) })
 	for _, f := range tr.ends(t, l, 2) {
 		c, ok := f.(*collector.Connection)
 		if ok && int(c.Owner.PID) != os.Getpid() {
@@ -61,106 +60,71 @@ func testEarlyOwner(t *testing.T, tr *tracing, addr netip.Addr) {
 	}
 }
 
-// within calls f in a lab's network namespace.
-func within(t *testing.T, l *lab.Lab, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with it
-		ns, err := os.Open(l.NetnsPath())
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer ns.Close()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			t.Error(err)
-			return
-		}
-		f()
-	}()
-	<-done
-}
-
-func acceptBeforeEstablished(t *testing.T, at netip.AddrPort) {
+func acceptBeforeEstablished(at netip.AddrPort) error {
 	// 0x207: client and server, without a cookie at either end
 	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_fastopen", []byte("519"), 0); err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	let, err := holdACKs(at)
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer let()
 	server, err := listenFast(at)
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer unix.Close(server)
-	client, err := unix.Socket(domain(at), unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	client, err := socketFor("tcp", at.Addr())
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer unix.Close(client)
-	if err := unix.Sendto(client, []byte("hello"), unix.MSG_FASTOPEN, sockaddr(at)); err != nil {
-		t.Errorf("send with the SYN: %v", err)
-		return
+	if err := unix.Sendto(client, []byte("hello"), unix.MSG_FASTOPEN, sockaddrOf(at)); err != nil {
+		return fmt.Errorf("send with the SYN: %w", err)
 	}
 	child, _, err := unix.Accept4(server, unix.SOCK_CLOEXEC)
 	if err != nil {
-		t.Errorf("accept: %v", err)
-		return
+		return fmt.Errorf("accept: %w", err)
 	}
 	defer unix.Close(child)
-	if state := stateOf(t, child); state != collector.SynRecv {
-		t.Errorf("accepted in %s: nothing is shown", state)
+	if state, err := stateOf(child); err != nil || state != collector.SynRecv {
+		return fmt.Errorf("accepted in %s, which shows nothing: %v", state, err)
 	}
 	let()
-	for deadline := time.Now().Add(10 * time.Second); stateOf(t, child) == collector.SynRecv; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Error("the server's end is not established")
-			return
+	for range 1000 {
+		if state, err := stateOf(child); err != nil || state != collector.SynRecv {
+			return err
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	return errors.New("the server's end is not established")
 }
 
-func domain(a netip.AddrPort) int {
-	if a.Addr().Is6() {
-		return unix.AF_INET6
-	}
-	return unix.AF_INET
-}
-
-func stateOf(t *testing.T, fd int) collector.State {
+func stateOf(fd int) (collector.State, error) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
-		t.Error(err)
-		return 0
+		return 0, err
 	}
-	return collector.State(info.State)
+	return collector.State(info.State), nil
 }
 
 func listenFast(at netip.AddrPort) (fd int, err error) {
-	fd, err = unix.Socket(domain(at), unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err = socketFor("tcp", at.Addr())
 	if err != nil {
 		return fd, err
 	}
-	for _, step := range []func() error{
-		func() error { return unix.Bind(fd, sockaddr(at)) },
-		func() error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 8) },
-		func() error { return unix.Listen(fd, 8) },
-	} {
-		if err := step(); err != nil {
-			unix.Close(fd)
-			return fd, err
-		}
+	err = unix.Bind(fd, sockaddrOf(at))
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 8)
 	}
-	return fd, nil
+	if err == nil {
+		err = unix.Listen(fd, 8)
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return fd, err
 }
 
 // holdACKs drops what a client sends to a port with ACK and without SYN, until let is

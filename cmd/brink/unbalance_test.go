@@ -13,8 +13,8 @@ import (
 // the kernel's sum over them may stay below zero then (-9 pages, seen on 6.1), and
 // must not be taken for more than tcp_mem allows.
 func (s *scene) unbalanceMemory(t *testing.T) {
-	s.inLab(t, func() error {
-		at := sockaddr(s.at(90))
+	inLab(t, s.lab, func() error {
+		at := sockaddrOf(s.at(90))
 		listener, err := tcpSocket(at)
 		if err != nil {
 			return err

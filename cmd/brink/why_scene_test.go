@@ -10,13 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"brink/experiments/lab"
-
-	"golang.org/x/sys/unix"
 )
 
 // whySaid is a diagnosis as --json tells it.
@@ -119,24 +116,12 @@ func forWhyScenes(t *testing.T, f func(*testing.T, *whyScene)) {
 // listenUDPInside opens a socket in a lab; this process has it.
 func listenUDPInside(t *testing.T, l *lab.Lab, at netip.AddrPort) io.Closer {
 	t.Helper()
-	namespace := must[*os.File](t)(os.Open(l.NetnsPath()))
-	defer namespace.Close()
-	type opened struct {
-		*net.UDPConn
-		error
-	}
-	done := make(chan opened)
-	go func() {
-		runtime.LockOSThread() // the thread never comes back
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- opened{error: err}
-			return
-		}
-		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
-		done <- opened{c, err}
-	}()
-	o := <-done
-	return must[*net.UDPConn](t)(o.UDPConn, o.error)
+	var conn *net.UDPConn
+	inLab(t, l, func() (err error) {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		return err
+	})
+	return conn
 }
 
 // whyWatching runs why until it watches, has something happen, and reads what it
